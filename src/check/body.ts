@@ -1,0 +1,60 @@
+import type { FileRegistry } from '@bufbuild/protobuf';
+import type { RequestFacts } from '../model/facts.ts';
+import { depthOf, type Json, parseExact } from '../values/json.ts';
+import { readGrpcBody } from './grpc-body.ts';
+import { headerParameters, parseMultipart } from './multipart.ts';
+import { parseQuery } from './query.ts';
+
+/** `value` is null where there is nothing to parse; `truncated` when only the beginning of the body arrived. */
+export type ParsedBody = { readonly value: Json; readonly truncated: boolean };
+
+const nothing: ParsedBody = { value: null, truncated: false };
+const truncated: ParsedBody = { value: null, truncated: true };
+/** Deeper documents would overflow the stack of a recursive reader. */
+const MAX_JSON_DEPTH = 1000;
+
+/** Parses the body by its content type, as opa-envoy-plugin does. Throws when the body is not what its type says. */
+export function parseBody(
+  facts: RequestFacts,
+  headers: Readonly<Record<string, string>>,
+  path: readonly string[],
+  registry: FileRegistry | undefined,
+): ParsedBody {
+  if (headers['x-envoy-auth-partial-body'] === 'true') return truncated;
+  const type = headers['content-type'];
+  if (type === undefined) return nothing;
+  if (type.includes('application/grpc') && !type.includes('application/json')) {
+    if (registry === undefined || facts.rawBody.byteLength === 0) return nothing;
+    const body = readGrpcBody(facts.rawBody, path, registry);
+    if (body.kind === 'message') return { value: body.value, truncated: false };
+    return body.kind === 'truncated' ? truncated : nothing;
+  }
+  const parse = parserFor(type);
+  if (parse === undefined) return nothing;
+  const text = facts.body !== '' ? facts.body : Buffer.from(facts.rawBody).toString('utf8');
+  if (text === '') return nothing;
+  const received = facts.body !== '' ? Buffer.byteLength(facts.body) : facts.rawBody.byteLength;
+  if (isTruncated(headers['content-length'], received)) return truncated;
+  return { value: parse(text), truncated: false };
+}
+
+function parserFor(type: string): ((text: string) => Json) | undefined {
+  if (type.includes('application/json')) return parseJson;
+  if (type.includes('application/x-www-form-urlencoded')) return parseQuery;
+  if (!type.includes('multipart/form-data')) return undefined;
+  return (text) => {
+    const boundary = headerParameters(type).parameters.get('boundary');
+    return boundary === undefined ? null : parseMultipart(text, boundary);
+  };
+}
+
+function parseJson(text: string): Json {
+  if (depthOf(text) > MAX_JSON_DEPTH) throw new SyntaxError('nested too deep');
+  return parseExact(text);
+}
+
+function isTruncated(contentLength: string | undefined, received: number): boolean {
+  if (contentLength === undefined) return false;
+  if (!/^[+-]?[0-9]{1,19}$/.test(contentLength)) throw new SyntaxError('content-length is not a number');
+  return Number(contentLength) > received;
+}

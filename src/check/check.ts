@@ -1,0 +1,141 @@
+import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/message.ts';
+import { uuid7 } from '../lib/uuid7.ts';
+import type { Decision } from '../model/decision.ts';
+import type { RequestFacts } from '../model/facts.ts';
+import type { Identity } from '../model/identity.ts';
+import type { Json, JsonObject } from '../values/json.ts';
+import { buildInput, type InputOptions } from './input.ts';
+import { type Outcome, refuse } from './outcome.ts';
+import type { Identify, PinSnapshot, RecordDecision, Snapshot } from './ports.ts';
+import { screen } from './screen.ts';
+
+export type CheckParts = {
+  readonly clock: Clock;
+  readonly pin: PinSnapshot;
+  readonly identify: Identify;
+  /** Turns a policy's result into a Decision; throws when its shape is odd. */
+  readonly toDecision: (result: Json) => Decision;
+  readonly record: RecordDecision;
+  readonly input: InputOptions;
+  readonly dryRun: boolean;
+  /** Checks under way at once before further ones are turned away. */
+  readonly maxInFlight: number;
+};
+
+/** One question: the request (or why it could not be read), and when the answer stops being wanted. */
+export type CheckCall = {
+  readonly request: RequestFacts | { readonly unreadable: Outcome & { kind: 'refusal' } };
+  /** On the monotonic clock, ms. */
+  readonly deadlineMs: number;
+};
+
+export type Answer = {
+  readonly decisionId: string;
+  readonly outcome: Outcome;
+  readonly dryRun: boolean;
+  readonly identity: Identity | undefined;
+};
+
+export type Check = (call: CheckCall) => Promise<Answer>;
+
+/** What one check has found out so far; the record is made from it whatever happens. */
+type Progress = {
+  facts: RequestFacts | undefined;
+  identity: Identity | undefined;
+  derived: JsonObject | undefined;
+  identifiedAt: number;
+  inputAt: number;
+  evaluatedAt: number;
+};
+
+/** Makes the check. It never rejects: whatever goes wrong is an Outcome that denies. */
+export function createCheck(parts: CheckParts): Check {
+  const { clock } = parts;
+  let inFlight = 0;
+
+  async function decide(call: CheckCall, snapshot: Snapshot | undefined, progress: Progress): Promise<Outcome> {
+    if ('unreadable' in call.request) return call.request.unreadable;
+    const facts = call.request;
+    progress.facts = facts;
+    if (inFlight > parts.maxInFlight) return refuse('overloaded');
+    if (clock.monotonicMs() >= call.deadlineMs) return refuse('deadline_expired');
+
+    const oddity = screen(facts, parts.input.paths);
+    if (oddity !== undefined) return refuse(oddity);
+
+    const pending = parts.identify(facts);
+    const caller = pending instanceof Promise ? await pending : pending;
+    progress.identifiedAt = clock.monotonicMs();
+    if (!caller.ok) return refuse(caller.reason, caller.cause);
+    progress.identity = caller.identity;
+
+    const built = buildInput(facts, caller.identity, parts.input);
+    progress.inputAt = clock.monotonicMs();
+    if (!built.ok) return built.outcome;
+    progress.derived = built.input.derived;
+
+    if (snapshot === undefined) return refuse('policy_unavailable');
+    if (progress.inputAt >= call.deadlineMs) return refuse('deadline_expired');
+    const evaluation = snapshot.evaluate(snapshot.entrypoint, built.input.text);
+    progress.evaluatedAt = clock.monotonicMs();
+    if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
+    const [result, ...more] = evaluation.results;
+    if (result === undefined) return refuse('decision_undefined');
+    if (more.length > 0) return refuse('decision_invalid', 'more than one result');
+    try {
+      return { kind: 'verdict', decision: parts.toDecision(result) };
+    } catch (error) {
+      return refuse('decision_invalid', messageOf(error));
+    }
+  }
+
+  return async function check(call) {
+    const startedAt = clock.monotonicMs();
+    const decisionId = uuid7(clock.wallMs());
+    const progress: Progress = {
+      facts: undefined,
+      identity: undefined,
+      derived: undefined,
+      identifiedAt: 0,
+      inputAt: 0,
+      evaluatedAt: 0,
+    };
+    let outcome: Outcome = refuse('internal_error');
+    let snapshot: Snapshot | undefined;
+    inFlight++;
+    try {
+      snapshot = parts.pin();
+      outcome = await decide(call, snapshot, progress);
+    } catch (error) {
+      outcome = refuse('internal_error', messageOf(error));
+    } finally {
+      inFlight--;
+    }
+    const endedAt = clock.monotonicMs();
+    try {
+      parts.record({
+        decisionId,
+        timeMs: clock.wallMs(),
+        outcome,
+        dryRun: parts.dryRun,
+        facts: progress.facts,
+        identity: progress.identity,
+        derived: progress.derived,
+        entrypoint: snapshot?.entrypoint ?? '',
+        revisions: snapshot?.revisions ?? {},
+        timings: {
+          identityMs: span(startedAt, progress.identifiedAt),
+          inputMs: span(progress.identifiedAt, progress.inputAt),
+          evaluationMs: span(progress.inputAt, progress.evaluatedAt),
+          totalMs: endedAt - startedAt,
+        },
+      });
+    } catch {
+      // A log that fails must not change the answer; the log counts what it lost.
+    }
+    return { decisionId, outcome, dryRun: parts.dryRun, identity: progress.identity };
+  };
+}
+
+const span = (from: number, to: number): number => (to === 0 ? 0 : to - from);

@@ -1,0 +1,58 @@
+import { emptyObject, type JsonObject, type MutableJsonObject } from '../values/json.ts';
+
+/** Text whose percent-escapes cannot be undone. */
+export class EscapeError extends Error {
+  override readonly name = 'EscapeError';
+}
+
+/** Percent-decodes a path segment or, with `plus`, a query component (RFC 3986 section 2.1; Go's net/url). */
+export function unescape(text: string, plus: boolean): string {
+  if (plus && text.includes('+')) text = text.replaceAll('+', ' ');
+  if (!text.includes('%')) return text;
+  if (/%(?![0-9A-Fa-f]{2})/.test(text)) throw new EscapeError('bad escape');
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // Escaped bytes that are no UTF-8: JSON cannot hold them, so each becomes U+FFFD.
+    const bytes = Buffer.from(text.replace(/%([0-9A-Fa-f]{2})|[^%]+/g, (all, hex: string | undefined) =>
+      hex === undefined ? Buffer.from(all).toString('latin1') : String.fromCharCode(Number.parseInt(hex, 16)),
+    ), 'latin1');
+    return bytes.toString('utf8');
+  }
+}
+
+/** The path's segments, decoded, without leading slashes. Throws EscapeError. */
+export function parsePath(target: string): string[] {
+  const cut = target.indexOf('?');
+  const decoded = unescape(cut < 0 ? target : target.slice(0, cut), false);
+  let start = 0;
+  while (decoded.charCodeAt(start) === 0x2f) start++;
+  return decoded.slice(start).split('/');
+}
+
+const MAX_PARAMETERS = 10_000;
+
+/** A query string or form body: every name with the list of its values (Go's url.ParseQuery). Throws EscapeError. */
+export function parseQuery(query: string): JsonObject {
+  const values: MutableJsonObject = emptyObject();
+  if (query === '') return values;
+  const pairs = query.split('&');
+  if (pairs.length > MAX_PARAMETERS) throw new EscapeError(`more than ${MAX_PARAMETERS} parameters`);
+  for (const pair of pairs) {
+    if (pair.includes(';')) throw new EscapeError('semicolon as a separator');
+    if (pair === '') continue;
+    const cut = pair.indexOf('=');
+    const name = unescape(cut < 0 ? pair : pair.slice(0, cut), true);
+    const value = cut < 0 ? '' : unescape(pair.slice(cut + 1), true);
+    const list = values[name];
+    if (Array.isArray(list)) (list as string[]).push(value);
+    else values[name] = [value];
+  }
+  return values;
+}
+
+/** The query of a request target, parsed. Throws EscapeError. */
+export function queryOf(target: string): JsonObject {
+  const cut = target.indexOf('?');
+  return parseQuery(cut < 0 ? '' : target.slice(cut + 1));
+}
