@@ -1,6 +1,7 @@
 import type { FileRegistry } from '@bufbuild/protobuf';
 import type { RequestFacts } from '../model/facts.ts';
-import { depthOf, type Json, parseExact } from '../values/json.ts';
+import type { Json } from '../model/json.ts';
+import { depthOf, parseExact } from '../values/json.ts';
 import { readGrpcBody } from './grpc-body.ts';
 import { headerParameters, parseMultipart } from './multipart.ts';
 import { parseQuery } from './query.ts';

@@ -1,21 +1,20 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { uuid7 } from '../lib/uuid7.ts';
-import type { Decision } from '../model/decision.ts';
+import type { Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
-import type { Json, JsonObject } from '../values/json.ts';
+import type { JsonObject } from '../model/json.ts';
 import { buildInput, type InputOptions } from './input.ts';
-import { type Outcome, refuse } from './outcome.ts';
-import type { Identify, PinSnapshot, RecordDecision, Snapshot } from './ports.ts';
+import { classOf, httpStatusOf, type Outcome, reasonOf, refuse } from './outcome.ts';
+import type { Identify, PinSnapshot, ReadDecision, RecordDecision } from './ports.ts';
 import { screen } from './screen.ts';
 
 export type CheckParts = {
   readonly clock: Clock;
   readonly pin: PinSnapshot;
   readonly identify: Identify;
-  /** Turns a policy's result into a Decision; throws when its shape is odd. */
-  readonly toDecision: (result: Json) => Decision;
+  readonly toDecision: ReadDecision;
   readonly record: RecordDecision;
   readonly input: InputOptions;
   readonly dryRun: boolean;
@@ -77,7 +76,7 @@ export function createCheck(parts: CheckParts): Check {
 
     if (snapshot === undefined) return refuse('policy_unavailable');
     if (progress.inputAt >= call.deadlineMs) return refuse('deadline_expired');
-    const evaluation = snapshot.evaluate(snapshot.entrypoint, built.input.text);
+    const evaluation = snapshot.evaluate(snapshot.path, built.input.text);
     progress.evaluatedAt = clock.monotonicMs();
     if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
     const [result, ...more] = evaluation.results;
@@ -117,12 +116,17 @@ export function createCheck(parts: CheckParts): Check {
       parts.record({
         decisionId,
         timeMs: clock.wallMs(),
-        outcome,
+        outcome: classOf(outcome),
+        reason: reasonOf(outcome),
+        cause: outcome.kind === 'refusal' ? outcome.cause : undefined,
+        result: outcome.kind === 'verdict' ? outcome.decision.result : undefined,
+        policyReasons: outcome.kind === 'verdict' ? outcome.decision.reasons : [],
+        httpStatus: httpStatusOf(outcome),
         dryRun: parts.dryRun,
         facts: progress.facts,
         identity: progress.identity,
         derived: progress.derived,
-        entrypoint: snapshot?.entrypoint ?? '',
+        path: snapshot?.path ?? '',
         revisions: snapshot?.revisions ?? {},
         timings: {
           identityMs: span(startedAt, progress.identifiedAt),

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createFileRegistry, type FileRegistry, fromBinary, toJsonString } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { type Json, parseExact } from '../values/json.ts';
+import type { Json } from '../model/json.ts';
+import { parseExact } from '../values/json.ts';
 
 /** What a gRPC payload holds: a message as JSON, nothing that can be known, or only its beginning. */
 export type GrpcBody = { readonly kind: 'message'; readonly value: Json } | { readonly kind: 'unknown' | 'truncated' };

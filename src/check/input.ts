@@ -1,10 +1,11 @@
 import type { FileRegistry } from '@bufbuild/protobuf';
+import { messageOf } from '../lib/message.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
-import { messageOf } from '../lib/message.ts';
-import { emptyObject, type Json, type JsonObject, type MutableJsonObject, stringify } from '../values/json.ts';
-import { type Outcome, refuse } from './outcome.ts';
+import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
+import { emptyObject, stringify } from '../values/json.ts';
 import { parseBody } from './body.ts';
+import { type Outcome, refuse } from './outcome.ts';
 import { parsePath, queryOf } from './query.ts';
 import type { PathMode } from './screen.ts';
 

@@ -1,4 +1,5 @@
-import { emptyObject, type Json, type JsonObject, type MutableJsonObject, parseExact } from '../values/json.ts';
+import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
+import { emptyObject, parseExact } from '../values/json.ts';
 
 /** A multipart body that does not follow RFC 2046 section 5.1. */
 export class MultipartError extends Error {

@@ -1,5 +1,6 @@
 import type { Decision } from '../model/decision.ts';
 import type { RefusalReason } from '../model/reasons.ts';
+import type { OutcomeClass, ReasonLabel } from '../model/record.ts';
 
 /** google.rpc.Code, the part of it that a refusal uses. */
 export const grpcCode = {
@@ -16,7 +17,7 @@ type Codes = {
   /** All that an outsider is told. */
   readonly category: 'unauthenticated' | 'forbidden' | 'bad_request' | 'too_large' | 'unavailable';
   /** A refusal is the caller's doing (deny), or something is broken here (fault). */
-  readonly outcome: 'deny' | 'fault';
+  readonly outcome: Exclude<OutcomeClass, 'allow'>;
 };
 
 const unauthenticated: Codes = { grpc: 16, http: 401, category: 'unauthenticated', outcome: 'deny' };
@@ -68,15 +69,13 @@ export type Outcome =
 export const refuse = (reason: RefusalReason, cause?: string): Outcome & { kind: 'refusal' } =>
   cause === undefined ? { kind: 'refusal', reason } : { kind: 'refusal', reason, cause };
 
-export type OutcomeClass = 'allow' | 'deny' | 'fault';
-
 export function classOf(outcome: Outcome): OutcomeClass {
   if (outcome.kind === 'refusal') return refusals[outcome.reason].outcome;
   return outcome.decision.allowed ? 'allow' : 'deny';
 }
 
 /** The reason label of metrics and log: a refusal's own, else whether the policy allowed. */
-export function reasonOf(outcome: Outcome): RefusalReason | 'policy_allowed' | 'policy_denied' {
+export function reasonOf(outcome: Outcome): ReasonLabel {
   if (outcome.kind === 'refusal') return outcome.reason;
   return outcome.decision.allowed ? 'policy_allowed' : 'policy_denied';
 }

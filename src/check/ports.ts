@@ -1,33 +1,22 @@
-import type { Identity } from '../model/identity.ts';
+import type { Decision } from '../model/decision.ts';
+import type { Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
-import type { RefusalReason } from '../model/reasons.ts';
-import type { Json } from '../values/json.ts';
-import type { DecisionRecord } from './record.ts';
+import type { IdentityResult } from '../model/identity.ts';
+import type { Json } from '../model/json.ts';
+import type { DecisionRecord } from '../model/record.ts';
 
-/** What identity answers: who is calling, or why the caller is turned away. `undefined`: identity is not configured. */
-export type IdentityResult =
-  | { readonly ok: true; readonly identity: Identity | undefined }
-  | { readonly ok: false; readonly reason: RefusalReason; readonly cause: string };
+/*
+ * What the check asks of the other rooms. None of them knows this file; compose.ts is where the compiler proves that
+ * they fit.
+ */
 
+/** May answer at once, so that a token that was verified before costs no promise. */
 export type Identify = (facts: RequestFacts) => IdentityResult | Promise<IdentityResult>;
 
-export type Evaluation =
-  | { readonly ok: true; readonly results: readonly Json[] }
-  | {
-      readonly ok: false;
-      readonly reason: 'evaluation_error' | 'evaluation_trap' | 'out_of_memory' | 'decision_undefined';
-      readonly cause: string;
-    };
-
-/** One immutable (policy, data, revision). A request pins it at its start and uses nothing else. */
-export type Snapshot = {
-  readonly revisions: { readonly [bundle: string]: string };
-  /** Entrypoint of the ext_authz decision. */
-  readonly entrypoint: string;
-  /** `input` is UTF-8 JSON text. Never throws. */
-  readonly evaluate: (entrypoint: string, input: string) => Evaluation;
-};
-
+/** The snapshot of now; undefined before the first policy. */
 export type PinSnapshot = () => Snapshot | undefined;
+
+/** A policy's result as a decision. Throws when its shape is odd. */
+export type ReadDecision = (result: Json) => Decision;
 
 export type RecordDecision = (record: DecisionRecord) => void;

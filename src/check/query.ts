@@ -1,4 +1,5 @@
-import { emptyObject, type JsonObject, type MutableJsonObject } from '../values/json.ts';
+import type { JsonObject, MutableJsonObject } from '../model/json.ts';
+import { emptyObject } from '../values/json.ts';
 
 /** Text whose percent-escapes cannot be undone. */
 export class EscapeError extends Error {
@@ -6,7 +7,7 @@ export class EscapeError extends Error {
 }
 
 /** Percent-decodes a path segment or, with `plus`, a query component (RFC 3986 section 2.1; Go's net/url). */
-export function unescape(text: string, plus: boolean): string {
+export function percentDecode(text: string, plus: boolean): string {
   if (plus && text.includes('+')) text = text.replaceAll('+', ' ');
   if (!text.includes('%')) return text;
   if (/%(?![0-9A-Fa-f]{2})/.test(text)) throw new EscapeError('bad escape');
@@ -14,9 +15,12 @@ export function unescape(text: string, plus: boolean): string {
     return decodeURIComponent(text);
   } catch {
     // Escaped bytes that are no UTF-8: JSON cannot hold them, so each becomes U+FFFD.
-    const bytes = Buffer.from(text.replace(/%([0-9A-Fa-f]{2})|[^%]+/g, (all, hex: string | undefined) =>
-      hex === undefined ? Buffer.from(all).toString('latin1') : String.fromCharCode(Number.parseInt(hex, 16)),
-    ), 'latin1');
+    const bytes = Buffer.from(
+      text.replace(/%([0-9A-Fa-f]{2})|[^%]+/g, (all, hex: string | undefined) =>
+        hex === undefined ? Buffer.from(all).toString('latin1') : String.fromCharCode(Number.parseInt(hex, 16)),
+      ),
+      'latin1',
+    );
     return bytes.toString('utf8');
   }
 }
@@ -24,7 +28,7 @@ export function unescape(text: string, plus: boolean): string {
 /** The path's segments, decoded, without leading slashes. Throws EscapeError. */
 export function parsePath(target: string): string[] {
   const cut = target.indexOf('?');
-  const decoded = unescape(cut < 0 ? target : target.slice(0, cut), false);
+  const decoded = percentDecode(cut < 0 ? target : target.slice(0, cut), false);
   let start = 0;
   while (decoded.charCodeAt(start) === 0x2f) start++;
   return decoded.slice(start).split('/');
@@ -42,8 +46,8 @@ export function parseQuery(query: string): JsonObject {
     if (pair.includes(';')) throw new EscapeError('semicolon as a separator');
     if (pair === '') continue;
     const cut = pair.indexOf('=');
-    const name = unescape(cut < 0 ? pair : pair.slice(0, cut), true);
-    const value = cut < 0 ? '' : unescape(pair.slice(cut + 1), true);
+    const name = percentDecode(cut < 0 ? pair : pair.slice(0, cut), true);
+    const value = cut < 0 ? '' : percentDecode(pair.slice(cut + 1), true);
     const list = values[name];
     if (Array.isArray(list)) (list as string[]).push(value);
     else values[name] = [value];

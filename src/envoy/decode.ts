@@ -1,6 +1,7 @@
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { ScalarType } from '@bufbuild/protobuf';
-import { emptyObject, isObject, type Json, type JsonObject, type MutableJsonObject, rawNumber } from '../values/json.ts';
+import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
+import { emptyObject, isObject, rawNumber } from '../values/json.ts';
 import {
   type Cursor,
   MAX_DEPTH,
@@ -156,13 +157,7 @@ function readItem(cursor: Cursor, end: number, item: Scalar | Message, depth: nu
   return readMessage(cursor, readLength(cursor, end), item.table, emptyObject(), depth + 1);
 }
 
-function readEntry(
-  cursor: Cursor,
-  end: number,
-  item: Scalar | Message,
-  into: MutableJsonObject,
-  depth: number,
-): void {
+function readEntry(cursor: Cursor, end: number, item: Scalar | Message, into: MutableJsonObject, depth: number): void {
   let key = '';
   let value: Json | undefined;
   while (cursor.at < end) {

@@ -1,5 +1,6 @@
 import type { RequestFacts } from '../model/facts.ts';
-import { isObject, type Json, type JsonObject } from '../values/json.ts';
+import type { Json, JsonObject } from '../model/json.ts';
+import { isObject } from '../values/json.ts';
 import { decode, tableOf } from './decode.ts';
 import { CheckRequestSchema } from './gen/envoy/service/auth/v3/external_auth_pb.ts';
 

@@ -94,7 +94,7 @@ export function readString(cursor: Cursor, end: number): string {
       break;
     }
   }
-  if (ascii) return bytes.latin1Slice(from, to);
+  if (ascii) return bytes.toString('latin1', from, to);
   try {
     return utf8.decode(bytes.subarray(from, to));
   } catch {

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../values/json.ts';
+import type { Json, JsonObject } from './json.ts';
 
 export const appendActions = [
   'APPEND_IF_EXISTS_OR_ADD',

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../values/json.ts';
+import type { JsonObject } from './json.ts';
 
 /** What one CheckRequest says about one HTTP request, freed from its wire format. */
 export type RequestFacts = {

@@ -1,4 +1,5 @@
-import type { JsonObject } from '../values/json.ts';
+import type { JsonObject } from './json.ts';
+import type { RefusalReason } from './reasons.ts';
 
 /** Who is calling, after verification; becomes `input.identity`. */
 export type Identity = {
@@ -11,6 +12,11 @@ export type Identity = {
     readonly kid?: string;
     /** Seconds since the epoch (RFC 7519 section 4.1.4). */
     readonly expires_at: number;
-    readonly source: 'header' | 'cookie' | 'query';
+    readonly source: 'header';
   };
 };
+
+/** Who is calling, or why the caller is turned away. An absent identity: none is configured. */
+export type IdentityResult =
+  | { readonly ok: true; readonly identity: Identity | undefined }
+  | { readonly ok: false; readonly reason: RefusalReason; readonly cause: string };

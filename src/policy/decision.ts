@@ -1,5 +1,6 @@
 import { appendActions, type Decision, type HeaderToSet } from '../model/decision.ts';
-import { isObject, type Json, type JsonObject } from '../values/json.ts';
+import type { Json, JsonObject } from '../model/json.ts';
+import { isObject } from '../values/json.ts';
 
 /** A policy's result has a shape that cannot be turned into an answer. The message names the field. */
 export class DecisionError extends Error {

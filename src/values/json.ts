@@ -1,10 +1,4 @@
-/** A number kept as its digits, because a JavaScript number would lose some of them. */
-export type RawNumber = { readonly rawJSON: string };
-
-/** A JSON document. Objects have no prototype, so that a key such as `__proto__` is a key. */
-export type Json = null | boolean | number | string | RawNumber | readonly Json[] | JsonObject;
-export type JsonObject = { readonly [key: string]: Json };
-export type MutableJsonObject = { [key: string]: Json };
+import type { Json, JsonObject, MutableJsonObject, RawNumber } from '../model/json.ts';
 
 type ExactJson = {
   rawJSON(text: string): RawNumber;

@@ -1,0 +1,182 @@
+import Type, { type Static } from 'typebox';
+
+/*
+ * Every option once: its type, its default and what it does. docs/config.md is generated from here. OPA's keys keep
+ * OPA's names (https://www.openpolicyagent.org/docs/configuration); what is ours stands under `postern`.
+ */
+
+const strict = { additionalProperties: false } as const;
+const text = (description: string, extra: object = {}) => Type.String({ description, minLength: 1, ...extra });
+const seconds = (description: string, fallback: number, minimum = 0) =>
+  Type.Number({ description, default: fallback, minimum, maximum: 31_536_000 });
+const count = (description: string, fallback: number, minimum: number, maximum: number) =>
+  Type.Integer({ description, default: fallback, minimum, maximum });
+const flag = (description: string, fallback: boolean) => Type.Boolean({ description, default: fallback });
+/** A section that may be left out; then it has its defaults. */
+const section = <T extends Type.TProperties>(properties: T, extra: object = {}) =>
+  Type.Object(properties, { default: {}, ...extra });
+
+const service = Type.Object({
+  url: text('Base URL of the service.', { pattern: '^https?://' }),
+  headers: Type.Record(Type.String(), Type.String(), { description: 'Headers sent with each request.', default: {} }),
+  response_header_timeout_seconds: seconds('How long to wait for the response headers.', 10, 0.001),
+  credentials: Type.Optional(
+    Type.Object(
+      {
+        bearer: Type.Optional(
+          Type.Object(
+            {
+              token: Type.Optional(text('The token itself.')),
+              token_path: Type.Optional(text('A file that holds the token; read for every request.')),
+              scheme: text('The word before the token.', { default: 'Bearer' }),
+            },
+            strict,
+          ),
+        ),
+      },
+      { ...strict, description: 'How Postern identifies itself to the service. `bearer` is supported so far.' },
+    ),
+  ),
+});
+
+const bundle = Type.Object({
+  resource: Type.Optional(
+    text('Path below the service, or a whole URL, or `file:///…`. `bundles/NAME` when left out, as OPA has it.'),
+  ),
+  service: Type.Optional(text('Name of an entry of `services`. Optional when there is exactly one.')),
+  polling: section({
+    min_delay_seconds: seconds('Shortest delay between two polls.', 60, 0.01),
+    max_delay_seconds: seconds('Longest delay between two polls.', 120, 0.01),
+  }),
+  size_limit_bytes: count('Refuse a bundle whose unpacked content is larger.', 209_715_200, 1, 2_147_483_647),
+});
+
+const extAuthz = section({
+  addr: text('Where the ext_authz gRPC server listens: `HOST:PORT`, `:PORT`, `grpc://HOST:PORT` or `unix:///PATH`.', {
+    default: '127.0.0.1:9191',
+  }),
+  path: text('Path of the decision, slashes for dots.', { default: 'envoy/authz/allow' }),
+  query: Type.Optional(text('The same as `path` in its older spelling, `data.envoy.authz.allow`.')),
+  'dry-run': flag("Answer OK whatever the policy says; the log keeps the policy's verdict.", false),
+  'enable-reflection': flag('Serve gRPC reflection.', false),
+  'skip-request-body-parse': flag('Leave `parsed_body` and `truncated_body` out of the input.', false),
+  'proto-descriptor': Type.Optional(
+    text('A file with a binary FileDescriptorSet; gRPC request bodies are parsed with it.'),
+  ),
+  'grpc-max-recv-msg-size': count('Largest CheckRequest, bytes.', 4_194_304, 1024, 268_435_456),
+  'grpc-max-send-msg-size': count('Largest CheckResponse, bytes.', 2_147_483_647, 1024, 2_147_483_647),
+  'enable-performance-metrics': flag(
+    'Also export `grpc_request_duration_seconds` and `error_counter`, as opa-envoy-plugin names them.',
+    false,
+  ),
+  'grpc-request-duration-seconds-buckets': Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
+    description: 'Upper bounds of the buckets of `grpc_request_duration_seconds`, seconds.',
+    default: [1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 0.01, 0.1, 1],
+    minItems: 1,
+    maxItems: 100,
+  }),
+});
+
+const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
+
+const issuer = Type.Object(
+  {
+    issuer: text('The `iss` claim, compared exactly.'),
+    jwks_uri: Type.Optional(text('Where the key set is; https, or http on loopback.', { pattern: '^https?://' })),
+    jwks_file: Type.Optional(text('A file with the key set.')),
+    discovery: flag('Find the key set through `/.well-known/openid-configuration` below the issuer.', false),
+    audiences: Type.Array(Type.String({ minLength: 1 }), {
+      description: 'One of them must be in the `aud` claim. Empty: the audience is not looked at.',
+      default: [],
+      maxItems: 100,
+    }),
+    algorithms: Type.Array(Type.Union(algorithms.map((name) => Type.Literal(name))), {
+      description: 'Signature algorithms that are accepted.',
+      default: [...algorithms],
+      minItems: 1,
+    }),
+    leeway_seconds: seconds('Clock skew tolerated in `exp`, `nbf` and `iat`.', 60),
+    max_lifetime_seconds: seconds('Refuse tokens whose `exp` is further away.', 86_400, 1),
+  },
+  strict,
+);
+
+const identity = Type.Object(
+  {
+    required: flag('Without a valid token: 401. When false, an absent token is anonymous, a bad one still 401.', true),
+    token: section(
+      {
+        header: Type.Literal('authorization', { description: 'Where the token is.', default: 'authorization' }),
+        cookie: Type.Null({ description: 'Not available yet.', default: null }),
+        query: Type.Null({ description: 'Not available yet.', default: null }),
+        forward: Type.Literal(true, { description: 'The token is passed on upstream.', default: true }),
+      },
+      strict,
+    ),
+    issuers: Type.Array(issuer, { description: 'Whose tokens are accepted.', minItems: 1, maxItems: 100 }),
+  },
+  { ...strict, description: 'Who is calling. Without this section tokens are left to the policy.' },
+);
+
+const postern = section(
+  {
+    workers: Type.Literal(1, { description: 'Serving processes. One so far.', default: 1 }),
+    paths: Type.Union([Type.Literal('standard'), Type.Literal('strict'), Type.Literal('off')], {
+      description:
+        '`standard` refuses paths, hosts and methods that can be read in two ways; `strict` also `%2f`, `%5c` and `;`; `off` leaves them to the policy.',
+      default: 'standard',
+    }),
+    identity: Type.Optional(identity),
+    evaluation: section(
+      {
+        budget_ms: Type.Number({
+          description: 'How long an answer may take, ms, when Envoy sets no shorter deadline.',
+          default: 50,
+          exclusiveMinimum: 0,
+          maximum: 60_000,
+        }),
+        memory_bytes: count('Most memory that one policy instance may use.', 67_108_864, 1_048_576, 2_147_483_648),
+        max_in_flight: count('Checks under way at once; further ones are answered 503.', 4096, 1, 1_000_000),
+      },
+      strict,
+    ),
+    decision_file: Type.Optional(
+      Type.Object(
+        {
+          path: text('File that decisions are appended to, one JSON document per line.'),
+          max_bytes: count('Rotate when the file reaches this size.', 104_857_600, 1024, 10_737_418_240),
+          keep: count('How many rotated files to keep.', 5, 0, 1000),
+        },
+        strict,
+      ),
+    ),
+    drain: section(
+      {
+        delay_seconds: seconds('After SIGTERM, how long to keep serving while readiness is off.', 5),
+        timeout_seconds: seconds('How long calls under way may take after that.', 10),
+      },
+      strict,
+    ),
+  },
+  strict,
+);
+
+export const configSchema = Type.Object({
+  labels: Type.Record(Type.String(), Type.String(), {
+    description: 'Written to every decision log event.',
+    default: {},
+  }),
+  services: Type.Record(Type.String(), service, { description: 'Where bundles come from.', default: {} }),
+  bundles: Type.Record(Type.String(), bundle, { description: 'Bundles to poll, by name.', default: {} }),
+  default_decision: text('What `POST /` on the API asks.', { default: 'system/main' }),
+  decision_logs: section({ console: flag('Write each decision to standard output.', false) }),
+  plugins: section({ envoy_ext_authz_grpc: extAuthz }),
+  postern,
+});
+
+export type Config = Static<typeof configSchema>;
+export type ServiceConfig = Static<typeof service>;
+export type BundleConfig = Static<typeof bundle>;
+export type IdentityConfig = Static<typeof identity>;
+export type IssuerConfig = Static<typeof issuer>;
+export type ExtAuthzConfig = Static<typeof extAuthz>;
