@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { messageOf } from '../lib/message.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { type ConfigFlags, readConfiguration } from './configuration.ts';
+import type { AskOffline, AskServer, Io, Question, Verdict } from './ports.ts';
+
+export type CheckFlags = ConfigFlags & {
+  readonly bundle: readonly string[];
+  readonly server?: string;
+  readonly method: string;
+  readonly url?: string;
+  readonly header: readonly string[];
+  readonly body?: string;
+  readonly principal?: string;
+  readonly request?: string;
+  readonly expect?: 'allow' | 'deny';
+  readonly format: 'text' | 'json';
+};
+
+type Asking = { readonly offline: AskOffline; readonly server: AskServer };
+
+/** `postern check`: what would this request do? Returns the exit code: 1 when the answer is not the one expected. */
+export async function check(flags: CheckFlags, io: Io, ask: Asking): Promise<number> {
+  let verdict: Verdict;
+  try {
+    verdict = await answerOf(flags, io, ask);
+  } catch (error) {
+    for (const line of messageOf(error).split('\n')) io.stderr.write(`postern: ${line}\n`);
+    return 2;
+  }
+  io.stdout.write(flags.format === 'json' ? `${JSON.stringify(verdict)}\n` : describe(verdict));
+  return flags.expect === undefined || (flags.expect === 'allow') === verdict.allowed ? 0 : 1;
+}
+
+function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<Verdict> {
+  const question = questionOf(flags);
+  if (flags.server !== undefined) {
+    if (flags.bundle.length > 0) throw new Error('--server asks a running server; it takes no --bundle');
+    return ask.server(flags.server, question);
+  }
+  const loaded = readConfiguration(flags, io.env);
+  if (!loaded.ok) throw new Error(loaded.problems.join('\n'));
+  if (flags.bundle.length === 0) throw new Error('give a policy with --bundle, or a running server with --server');
+  return ask.offline(
+    {
+      config: loaded.config,
+      apiAddress: '',
+      diagnosticAddress: '',
+      bundlePaths: flags.bundle,
+      sourcePaths: [],
+      log: createLogger('error', 'text', io.stderr),
+      env: io.env,
+    },
+    question,
+  );
+}
+
+function questionOf(flags: CheckFlags): Question {
+  if ((flags.url === undefined) === (flags.request === undefined)) {
+    throw new Error('give either --url or --request');
+  }
+  return {
+    method: flags.method,
+    url: flags.url ?? '',
+    headers: flags.header.map(headerOf),
+    body: flags.body,
+    principal: flags.principal,
+    checkRequest: flags.request === undefined ? undefined : readFileSync(flags.request, 'utf8'),
+  };
+}
+
+function headerOf(text: string): readonly [string, string] {
+  const colon = text.indexOf(':');
+  if (colon <= 0) throw new Error(`--header ${text.split(/[:\s]/, 1)[0]}: 'Name: value' expected`);
+  return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
+}
+
+function describe(verdict: Verdict): string {
+  const lines = [
+    `${verdict.allowed ? 'allowed' : 'denied'} (HTTP ${verdict.httpStatus})`,
+    ...(verdict.reason === undefined ? [] : [`reason: ${verdict.reason}`]),
+    ...(verdict.policyReasons ?? []).map((reason) => `policy: ${reason}`),
+    ...(verdict.cause === undefined ? [] : [`cause: ${verdict.cause}`]),
+    ...verdict.headers.map(([name, value]) => `header: ${name}: ${value}`),
+    ...(verdict.body === '' ? [] : [`body: ${verdict.body}`]),
+    `decision: ${verdict.decisionId}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { messageOf } from '../lib/message.ts';
+
+export type ConfigFlags = {
+  readonly configFile?: string;
+  readonly set: readonly string[];
+  readonly setFile: readonly string[];
+};
+
+/** The configuration that the flags name, or every problem with it. */
+export function readConfiguration(
+  flags: ConfigFlags,
+  env: { readonly [name: string]: string | undefined },
+): LoadedConfig {
+  const readText = (file: string): string => readFileSync(file, 'utf8');
+  let text: string | undefined;
+  try {
+    text = flags.configFile === undefined ? undefined : readText(flags.configFile);
+  } catch (error) {
+    return { ok: false, problems: [`--config-file: ${messageOf(error)}`] };
+  }
+  return loadConfig({ text, env, set: flags.set, setFile: flags.setFile, readText });
+}

@@ -1,0 +1,74 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { logFormats, logLevels } from '../telemetry/logger.ts';
+import { type CheckFlags, check } from './check.ts';
+import type { Commands, Io } from './ports.ts';
+import { type RunFlags, run } from './run.ts';
+import { version } from './version.ts';
+
+const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
+
+/** Runs the command line `args` (without the interpreter and the script). Returns the exit code. */
+export async function runProgram(args: readonly string[], io: Io, commands: Commands): Promise<number> {
+  let exitCode = 0;
+  const program = new Command('postern')
+    .description('External authorization for Envoy: verifies who is calling, asks Rego policy, remembers the decision.')
+    .version(version, '-v, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+    });
+
+  withConfigFlags(program.command('run'))
+    .description('serve')
+    .argument('[paths...]', 'Rego sources, compiled with opa, or bundles')
+    .option('-s, --server', 'serve (the only way to run; kept for command lines written for OPA)')
+    .option('-a, --addr <address>', 'where the HTTP API listens', '127.0.0.1:8181')
+    .option('--diagnostic-addr <address>', 'where metrics and health are served', '127.0.0.1:9090')
+    .option('-b, --bundle <path>', 'a bundle file or directory to serve', collect, [])
+    .addOption(new Option('-l, --log-level <level>').choices(logLevels).default('info'))
+    .addOption(new Option('--log-format <format>').choices(logFormats).default('json'))
+    .action(async (paths: readonly string[], flags: Omit<RunFlags, 'paths'>) => {
+      exitCode = await run({ ...flags, paths }, io, commands.startServer);
+    });
+
+  withConfigFlags(program.command('check'))
+    .description('what would this request do?')
+    .option('-b, --bundle <path>', 'decide here, with this bundle', collect, [])
+    .option('--server <address>', 'ask this ext_authz server instead')
+    .option('-X, --method <method>', 'the HTTP method', 'GET')
+    .option('-u, --url <url>', 'the URL that the client asks for', requireUrl)
+    .option('-H, --header <header>', "a header, 'Name: value'", collect, [])
+    .option('-d, --body <text>', 'the request body')
+    .option('--principal <id>', "the workload's identity (source.principal)")
+    .option('-r, --request <file>', 'a CheckRequest as JSON, instead of the options above')
+    .addOption(new Option('--expect <verdict>', 'exit with 1 when the answer is another').choices(['allow', 'deny']))
+    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
+    .action(async (flags: CheckFlags) => {
+      exitCode = await check(flags, io, { offline: commands.askOffline, server: commands.askServer });
+    });
+
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => void io.stdout.write(`${version}\n`));
+
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : 2;
+  }
+  return exitCode;
+}
+
+const withConfigFlags = (command: Command): Command =>
+  command
+    .option('-c, --config-file <file>', "configuration, OPA's YAML")
+    .option('--set <key=value>', 'override one option', collect, [])
+    .option('--set-file <key=path>', "override one option with a file's content", collect, []);
+
+function requireUrl(text: string): string {
+  if (!/^https?:\/\/[^/?#]+/.test(text)) throw new InvalidArgumentError('an http or https URL is expected');
+  return text;
+}

@@ -1,0 +1,76 @@
+import { messageOf } from '../lib/message.ts';
+import type { LogFormat, LogLevel } from '../telemetry/logger.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { type ConfigFlags, readConfiguration } from './configuration.ts';
+import type { Io, Running, StartServer } from './ports.ts';
+
+export type RunFlags = ConfigFlags & {
+  readonly addr: string;
+  readonly diagnosticAddr: string;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  readonly bundle: readonly string[];
+  readonly paths: readonly string[];
+};
+
+/** `postern run`: serves until it is told to stop. Returns the exit code. */
+export async function run(flags: RunFlags, io: Io, startServer: StartServer): Promise<number> {
+  const log = createLogger(flags.logLevel, flags.logFormat, io.stderr);
+  const loaded = readConfiguration(flags, io.env);
+  if (!loaded.ok) {
+    for (const problem of loaded.problems) io.stderr.write(`postern: ${problem}\n`);
+    io.stderr.write('postern: not started; docs/config.md lists every option\n');
+    return 2;
+  }
+  for (const warning of loaded.warnings) log.warn({}, `configuration: ${warning}`);
+  let running: Running;
+  try {
+    running = await startServer({
+      config: loaded.config,
+      apiAddress: flags.addr,
+      diagnosticAddress: flags.diagnosticAddr,
+      bundlePaths: flags.bundle,
+      sourcePaths: flags.paths,
+      log,
+      stdout: io.stdout,
+      env: io.env,
+    });
+  } catch (error) {
+    io.stderr.write(`postern: not started: ${messageOf(error)}\n`);
+    return 2;
+  }
+  const out = loaded.config.decision_logs.console ? io.stderr : io.stdout;
+  out.write(describe(running));
+  const signal = await io.stopRequested();
+  log.info({ signal }, 'draining');
+  try {
+    await running.stop();
+  } catch (error) {
+    log.error({ cause: messageOf(error) }, 'stopping failed');
+    return 1;
+  }
+  log.info({}, 'stopped');
+  return 0;
+}
+
+function describe(running: Running): string {
+  const { addresses, path } = running;
+  const bundles = Object.entries(running.revisions()).map(
+    ([name, revision]) => `${name} (revision ${revision || 'none'})`,
+  );
+  const input =
+    '{"input":{"attributes":{"request":{"http":{"method":"GET","path":"/v1/data"}}},"parsed_path":["v1","data"]}}';
+  return [
+    'Postern is serving.',
+    `  ext_authz gRPC   ${addresses.extAuthz}`,
+    `  HTTP API         ${addresses.api}`,
+    `  metrics, health  ${addresses.diagnostic}`,
+    `  bundles          ${bundles.join(', ') || 'none yet: every request is answered 503'}`,
+    `  entrypoint       ${path}`,
+    'Try it:',
+    `  curl -s http://${reachable(addresses.api)}/v1/data/${path} -H 'content-type: application/json' -d '${input}'`,
+    '',
+  ].join('\n');
+}
+
+const reachable = (address: string): string => address.replace(/^(?:\[::\]|0\.0\.0\.0):/, 'localhost:');

@@ -1,0 +1,187 @@
+import { Settings } from 'typebox/system';
+import { Value } from 'typebox/value';
+import { parse } from 'yaml';
+import { messageOf } from '../lib/message.ts';
+import { substitute } from './env.ts';
+import { applySet, applySetFile } from './overrides.ts';
+import { type Config, configSchema } from './schema.ts';
+
+/** What a configuration is made from. */
+export type ConfigSource = {
+  /** YAML or JSON text; undefined: all defaults. */
+  readonly text: string | undefined;
+  readonly env: { readonly [name: string]: string | undefined };
+  readonly set: readonly string[];
+  readonly setFile: readonly string[];
+  readonly readText: (file: string) => string;
+};
+
+export type LoadedConfig =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly string[] };
+
+type Tree = { [key: string]: unknown };
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const MAX_ALIASES = 100;
+// The default stops at eight, and whoever starts a server wants to hear of everything at once.
+Settings.Set({ maxErrors: 1000 });
+
+/** Reads a configuration: every problem at once, each with its path, or one complete frozen value. */
+export function loadConfig(source: ConfigSource): LoadedConfig {
+  let tree: Tree;
+  try {
+    const parsed: unknown =
+      source.text === undefined ? {} : parse(substitute(source.text, source.env), { maxAliasCount: MAX_ALIASES });
+    if (!isTree(parsed ?? {})) return { ok: false, problems: ['the configuration is not a mapping'] };
+    tree = (parsed ?? {}) as Tree;
+    for (const assignment of source.set) applySet(tree, assignment);
+    for (const assignment of source.setFile) applySetFile(tree, assignment, source.readText);
+  } catch (error) {
+    return { ok: false, problems: [messageOf(error)] };
+  }
+  normalise(tree);
+  const refused = notYetSafe(tree);
+  const warnings: string[] = [];
+  const completed = complete(tree, configSchema as Schema, '', warnings);
+  const invalid = describe(Value.Errors(configSchema, completed));
+  const config = completed as Config;
+  // Only sections of the right shape can be looked at more closely.
+  const isSound = (section: string): boolean => !invalid.some((problem) => problem.startsWith(section));
+  const problems = [...refused, ...invalid, ...contradictionsIn(config, isSound)];
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: deepFreeze(config), warnings };
+}
+
+/** OPA takes a list of named services as well as a mapping, and null sections as absent. */
+function normalise(tree: Tree): void {
+  if (Array.isArray(tree['services'])) {
+    const named = tree['services'].filter(isTree).map(({ name, ...rest }) => [String(name), rest] as const);
+    tree['services'] = Object.fromEntries(named);
+  }
+  for (const key of Object.keys(tree)) if (tree[key] === null) delete tree[key];
+}
+
+/** OPA settings that protect, and that leaving aside would quietly weaken. */
+function notYetSafe(tree: Tree): string[] {
+  const problems: string[] = [];
+  const each = (section: string): [string, Tree][] =>
+    Object.entries(isTree(tree[section]) ? tree[section] : {}).filter((entry): entry is [string, Tree] =>
+      isTree(entry[1]),
+    );
+  for (const [name, bundle] of each('bundles')) {
+    if (bundle['signing'] !== undefined && bundle['signing'] !== null) {
+      problems.push(`bundles.${name}.signing: signature verification is not available in this version`);
+    }
+  }
+  for (const [name, service] of each('services')) {
+    const credentials = isTree(service['credentials']) ? service['credentials'] : {};
+    for (const kind of Object.keys(credentials)) {
+      if (kind !== 'bearer') problems.push(`services.${name}.credentials.${kind}: not available in this version`);
+    }
+  }
+  return problems;
+}
+
+type Schema = {
+  readonly default?: unknown;
+  readonly properties?: { readonly [key: string]: Schema };
+  readonly additionalProperties?: boolean | Schema;
+  readonly patternProperties?: { readonly [pattern: string]: Schema };
+  readonly items?: Schema;
+};
+
+/**
+ * Fills in defaults at every depth, and drops the OPA keys that are not honoured, saying so by name. Our own section is
+ * closed: what is unknown there stays for the validator to refuse.
+ */
+function complete(value: unknown, schema: Schema, path: string, warnings: string[]): unknown {
+  if (value === undefined) {
+    return schema.default === undefined ? undefined : complete(structuredClone(schema.default), schema, path, warnings);
+  }
+  const { items, properties } = schema;
+  if (Array.isArray(value) && items !== undefined) {
+    return value.map((item: unknown, i) => complete(item, items, join(path, String(i)), warnings));
+  }
+  if (!isTree(value)) return value;
+  const each = Object.values(schema.patternProperties ?? {})[0];
+  const result: Tree = {};
+  for (const [key, item] of Object.entries(value)) {
+    if (each !== undefined) result[key] = complete(item, each, join(path, key), warnings);
+    else if (properties?.[key] !== undefined) continue;
+    else if (schema.additionalProperties === false || properties === undefined) result[key] = item;
+    else warnings.push(`${join(path, key)} is not honoured`);
+  }
+  for (const [key, property] of Object.entries(properties ?? {})) {
+    const filled = complete(value[key], property, join(path, key), warnings);
+    if (filled !== undefined) result[key] = filled;
+  }
+  return result;
+}
+
+const join = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`);
+
+type Finding = {
+  readonly keyword: string;
+  readonly instancePath: string;
+  readonly message: string;
+  readonly params: object;
+};
+
+function describe(findings: readonly Finding[]): string[] {
+  const lines = findings.flatMap(({ keyword, instancePath, message, params }) => {
+    const path = instancePath.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~');
+    if (keyword === 'additionalProperties') {
+      const { additionalProperties } = params as { readonly additionalProperties?: readonly string[] };
+      return (additionalProperties ?? []).map((key) => `${join(path, key)}: unknown option`);
+    }
+    // The schema behind an unknown option is `false`, and the line above names the option already; of several constants
+    // each is reported, and the list of all is written below.
+    if (keyword === 'boolean' || keyword === 'anyOf') return [];
+    if (keyword === 'const') {
+      const allowed = findings.filter((other) => other.keyword === 'const' && other.instancePath === instancePath);
+      const values = allowed.map((other) => JSON.stringify((other.params as { allowedValue: unknown }).allowedValue));
+      return [`${path}: must be ${values.join(' or ')}`];
+    }
+    return [`${path === '' ? 'configuration' : path}: ${message}`];
+  });
+  return [...new Set(lines)];
+}
+
+/** What no single option can be blamed for. */
+function contradictionsIn(config: Config, isSound: (section: string) => boolean): string[] {
+  const problems: string[] = [];
+  const services = isSound('services') ? Object.keys(config.services) : [];
+  for (const [name, bundle] of isSound('bundles') && isSound('services') ? Object.entries(config.bundles) : []) {
+    const { service, resource, polling } = bundle;
+    if (polling.min_delay_seconds > polling.max_delay_seconds) {
+      problems.push(`bundles.${name}.polling: min_delay_seconds is above max_delay_seconds`);
+    }
+    if (service !== undefined && !services.includes(service)) {
+      problems.push(`bundles.${name}.service: no service is called ${service}`);
+    }
+    const isAbsolute = resource !== undefined && /^(?:https?|file):\/\//.test(resource);
+    if (service === undefined && !isAbsolute && services.length !== 1) {
+      problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
+    }
+  }
+  const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
+  if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
+    problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
+  }
+  (isSound('postern') ? (config.postern.identity?.issuers ?? []) : []).forEach((issuer, i) => {
+    const places = [issuer.jwks_uri, issuer.jwks_file, issuer.discovery || undefined].filter((place) => place);
+    if (places.length !== 1) {
+      problems.push(`postern.identity.issuers.${i}: exactly one of jwks_uri, jwks_file and discovery is needed`);
+    }
+  });
+  return problems;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const item of Object.values(value)) deepFreeze(item);
+  }
+  return value;
+}

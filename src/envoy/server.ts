@@ -1,0 +1,163 @@
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import { constants } from 'node:http2';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import type { Check } from '../check/check.ts';
+import { refuse } from '../check/outcome.ts';
+import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/message.ts';
+import { uuid7 } from '../lib/uuid7.ts';
+import type { RefusalReason } from '../model/reasons.ts';
+import { clearSocketFile, parseAddress } from './address.ts';
+import { createHealth } from './health.ts';
+import { readRequest } from './request.ts';
+import { refusal, writeResponse } from './response.ts';
+import { DEADLINE_KEY, guardStreams } from './stream-guard.ts';
+
+export type ServerOptions = {
+  readonly address: string;
+  readonly check: Check;
+  readonly clock: Clock;
+  readonly isReady: () => boolean;
+  /** Counts a refusal that was made before the check was asked. */
+  readonly onRefused: (reason: RefusalReason) => void;
+  readonly maxReceiveBytes: number;
+  readonly maxSendBytes: number;
+  readonly budgetMs: number;
+};
+
+export type ExtAuthzServer = {
+  /** Where it listens, with the port that was given to it. */
+  readonly address: string;
+  readonly readinessChanged: () => void;
+  /** Asks clients to go elsewhere, finishes what is under way, and after `timeoutMs` cuts what is left. */
+  readonly drain: (timeoutMs: number) => Promise<void>;
+};
+
+const SERVICE = 'envoy.service.auth.v3.Authorization';
+const CHECK = `/${SERVICE}/Check`;
+const DEADLINE_MARGIN_MS = 10;
+/** How long clients have to notice the first GOAWAY before calls that they have just sent are cut off. */
+const GOAWAY_NOTICE_MS = 500;
+const LAST_STREAM_ID = 2 ** 31 - 1;
+
+const bytes = (value: Buffer): Buffer => value;
+const raw = {
+  requestSerialize: bytes,
+  requestDeserialize: bytes,
+  responseSerialize: bytes,
+  responseDeserialize: bytes,
+};
+const authorizationService: ServiceDefinition = {
+  check: { path: CHECK, requestStream: false, responseStream: false, ...raw },
+};
+const healthService: ServiceDefinition = {
+  check: { path: '/grpc.health.v1.Health/Check', requestStream: false, responseStream: false, ...raw },
+  watch: { path: '/grpc.health.v1.Health/Watch', requestStream: false, responseStream: true, ...raw },
+};
+
+/** Starts the ext_authz gRPC server. Rejects when it cannot listen. */
+export async function startServer(options: ServerOptions): Promise<ExtAuthzServer> {
+  const { target, socketFile } = parseAddress(options.address);
+  const answer = createAnswer(options);
+  const health = createHealth([SERVICE], options.isReady);
+  const server = new Server({
+    'grpc.max_receive_message_length': options.maxReceiveBytes,
+    'grpc.max_send_message_length': options.maxSendBytes,
+    'grpc.max_concurrent_streams': 1000,
+    'grpc-node.max_session_memory': 64,
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    'grpc.max_connection_idle_ms': 300_000,
+    'grpc.enable_channelz': 0,
+  });
+  server.addService(authorizationService, {
+    check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
+      const deadline = Number(call.metadata.get(DEADLINE_KEY)[0]);
+      void answer(call.request, deadline).then((response) => reply(null, response));
+    },
+  });
+  server.addService(healthService, { ...health.handlers });
+  if (socketFile !== undefined) await clearSocketFile(socketFile);
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(new Error(`cannot listen on ${options.address}: ${error.message}`)),
+    );
+  });
+  const sessions = new Set<ServerHttp2Session>();
+  for (const http2 of http2ServersOf(server)) {
+    http2.on('session', (session) => {
+      sessions.add(session);
+      session.once('close', () => sessions.delete(session));
+    });
+    guardStreams(http2, {
+      nowMs: options.clock.monotonicMs,
+      marginMs: DEADLINE_MARGIN_MS,
+      budgetMs: options.budgetMs,
+      maxMessageBytes: options.maxReceiveBytes,
+      method: CHECK,
+      answerTooLarge: () => refuseHere(options, 'request_too_large'),
+    });
+  }
+  return {
+    address: socketFile === undefined ? target.replace(/:[0-9]+$/, `:${port}`) : options.address,
+    readinessChanged: health.changed,
+    drain: (timeoutMs) => drain(server, sessions, timeoutMs),
+  };
+}
+
+/** grpc-js keeps its HTTP/2 servers to itself, and offers no other place to look at a stream before it does. */
+function http2ServersOf(server: Server): readonly Http2Server[] {
+  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<Http2Server, unknown> };
+  const found = [...(http2Servers?.keys() ?? [])];
+  if (found.length === 0) throw new Error('this version of grpc-js keeps its HTTP/2 servers elsewhere');
+  return found;
+}
+
+function refuseHere({ clock, onRefused }: ServerOptions, reason: RefusalReason): Buffer {
+  onRefused(reason);
+  return refusal(reason, uuid7(clock.wallMs()));
+}
+
+/** CheckRequest bytes to CheckResponse bytes. Never rejects. */
+function createAnswer(options: ServerOptions): (request: Buffer, deadlineMs: number) => Promise<Buffer> {
+  return async (request, deadlineMs) => {
+    try {
+      const response = writeResponse(await options.check({ request: read(request), deadlineMs }));
+      return response.length <= options.maxSendBytes ? response : refuseHere(options, 'decision_invalid');
+    } catch {
+      return refuseHere(options, 'internal_error');
+    }
+  };
+}
+
+function read(request: Buffer): Parameters<Check>[0]['request'] {
+  try {
+    return readRequest(request);
+  } catch (error) {
+    return { unreadable: refuse('request_unreadable', messageOf(error)) };
+  }
+}
+
+async function drain(server: Server, sessions: ReadonlySet<ServerHttp2Session>, timeoutMs: number): Promise<void> {
+  // The highest stream id first: a call that crosses this frame on its way is still answered (RFC 9113 section 6.8).
+  for (const session of sessions) {
+    if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID);
+  }
+  await new Promise((resolve) => setTimeout(resolve, Math.min(GOAWAY_NOTICE_MS, timeoutMs)));
+  await new Promise<void>((resolve) => {
+    const cut = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, timeoutMs);
+    server.tryShutdown(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+  });
+}

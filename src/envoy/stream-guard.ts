@@ -1,0 +1,81 @@
+import { constants, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { grpcTimeoutMs } from './grpc-timeout.ts';
+
+/** Where the guard leaves a call's deadline (ms, monotonic clock); no client can set it, the guard overwrites it. */
+export const DEADLINE_KEY = 'x-postern-deadline-ms';
+
+const FRAME_HEADER_BYTES = 5;
+
+export type StreamGuard = {
+  readonly nowMs: () => number;
+  /** Time kept back for the way to Envoy, ms. */
+  readonly marginMs: number;
+  /** Longest time that an answer may take, ms. */
+  readonly budgetMs: number;
+  readonly maxMessageBytes: number;
+  /** Path of the method whose faults must be answered in-band. */
+  readonly method: string;
+  /** CheckResponse bytes for a message that is too large. */
+  readonly answerTooLarge: () => Buffer;
+};
+
+type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;
+
+/**
+ * Looks at each stream before grpc-js does, in two matters where grpc-js would answer a gRPC error, which Envoy counts
+ * as "failed" and may let through: a deadline (which grpc-js also wraps at 32 bits), and a message above the limit.
+ */
+export function guardStreams(server: Http2Server, guard: StreamGuard): void {
+  const listeners = server.listeners('stream') as StreamListener[];
+  server.removeAllListeners('stream');
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => {
+    const handOver = (): void => {
+      for (const listener of listeners) listener.call(server, stream, headers, ...rest);
+    };
+    headers[DEADLINE_KEY] = String(deadlineOf(headers, guard));
+    // grpc-js must not see it, or it would start a timer of its own.
+    delete headers['grpc-timeout'];
+    if (headers[':path'] === guard.method) judgeSize(stream, guard, handOver);
+    else handOver();
+  });
+}
+
+function deadlineOf(headers: IncomingHttpHeaders, guard: StreamGuard): number {
+  const timeout = headers['grpc-timeout'];
+  const asked = typeof timeout === 'string' ? grpcTimeoutMs(timeout) : undefined;
+  return guard.nowMs() + (asked === undefined ? guard.budgetMs : Math.min(asked - guard.marginMs, guard.budgetMs));
+}
+
+/** Reads how long the message will be (gRPC over HTTP/2, "Length-Prefixed-Message") before anybody buffers it. */
+function judgeSize(stream: ServerHttp2Stream, guard: StreamGuard, handOver: () => void): void {
+  const ignore = (): void => {};
+  const look = (): void => {
+    const head = stream.read(FRAME_HEADER_BYTES) as Buffer | null;
+    if (head === null && !stream.readableEnded) return;
+    stream.removeListener('readable', look);
+    stream.removeListener('error', ignore);
+    if (head !== null && head.length === FRAME_HEADER_BYTES && head.readUInt32BE(1) > guard.maxMessageBytes) {
+      answerInBand(stream, guard.answerTooLarge());
+      return;
+    }
+    if (head !== null) stream.unshift(head);
+    handOver();
+  };
+  stream.on('error', ignore);
+  stream.on('readable', look);
+}
+
+function answerInBand(stream: ServerHttp2Stream, message: Buffer): void {
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + message.length);
+  frame.writeUInt32BE(message.length, 1);
+  message.copy(frame, FRAME_HEADER_BYTES);
+  stream.on('error', () => {});
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  stream.once('wantTrailers', () => {
+    stream.sendTrailers({ 'grpc-status': '0' });
+    // What is still being sent is not wanted (RFC 9113 section 8.1: a complete response, then NO_ERROR).
+    stream.close(constants.NGHTTP2_NO_ERROR);
+  });
+  stream.resume();
+  stream.end(frame);
+}

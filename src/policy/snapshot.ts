@@ -1,0 +1,87 @@
+import type { Evaluation, Snapshot } from '../model/evaluation.ts';
+import type { Json } from '../model/json.ts';
+import { isObject } from '../values/json.ts';
+import { type Engine, EngineError, type EngineLimits, type PolicyInstance } from './engine/engine.ts';
+
+export type SnapshotSource = {
+  readonly modules: readonly { readonly path: string; readonly wasm: Uint8Array }[];
+  /** All of the data, as JSON text. */
+  readonly data: string;
+  readonly revisions: { readonly [bundle: string]: string };
+};
+
+type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; readonly rest: readonly string[] };
+
+/** The least input that a policy can be asked with; every policy must survive it. */
+const SMOKE_INPUT = '{"attributes":{"request":{"http":{}}},"parsed_path":[""],"parsed_query":{}}';
+
+/**
+ * Makes a snapshot that answers for `path`: compiles, loads the data, and asks once, so that a policy that cannot run is
+ * found before it serves. Rejects with EngineError.
+ */
+export async function prepareSnapshot(
+  source: SnapshotSource,
+  path: string,
+  engine: Engine,
+  limits: EngineLimits,
+): Promise<Snapshot & { readonly memoryBytes: () => number }> {
+  const instances = await Promise.all(source.modules.map(({ wasm }) => engine(wasm, source.data, limits)));
+  const routes = new Map<string, Route | undefined>();
+  const routeOf = (asked: string): Route | undefined => {
+    if (!routes.has(asked)) {
+      // Paths come from the API too; what is not served is not worth remembering.
+      const found = findRoute(instances, asked);
+      if (found === undefined) return undefined;
+      routes.set(asked, found);
+    }
+    return routes.get(asked);
+  };
+  if (routeOf(path) === undefined) {
+    const served = instances.flatMap(({ entrypoints }) => entrypoints).join(', ') || 'none';
+    throw new EngineError(
+      `no entrypoint serves ${path} (the bundle has: ${served}); build it with \`opa build -t wasm -e ${path}\``,
+    );
+  }
+  const evaluate = (asked: string, input: string): Evaluation => {
+    const route = routeOf(asked);
+    return route === undefined
+      ? { ok: false, reason: 'decision_undefined', cause: `no entrypoint serves ${asked}` }
+      : ask(route, input);
+  };
+  const smoke = evaluate(path, SMOKE_INPUT);
+  if (!smoke.ok && (smoke.reason === 'evaluation_trap' || smoke.reason === 'out_of_memory')) {
+    throw new EngineError(`the policy fails when it is asked: ${smoke.cause}`);
+  }
+  return {
+    revisions: source.revisions,
+    path,
+    evaluate,
+    memoryBytes: () => instances.reduce((sum, instance) => sum + instance.memoryBytes(), 0),
+  };
+}
+
+/** The entrypoint that is `path` or its longest prefix; what is left is looked up in its result. */
+function findRoute(instances: readonly PolicyInstance[], path: string): Route | undefined {
+  const segments = path.split('/');
+  for (let length = segments.length; length > 0; length--) {
+    const entrypoint = segments.slice(0, length).join('/');
+    const instance = instances.find(({ entrypoints }) => entrypoints.includes(entrypoint));
+    if (instance !== undefined) return { instance, entrypoint, rest: segments.slice(length) };
+  }
+  return undefined;
+}
+
+function ask({ instance, entrypoint, rest }: Route, input: string): Evaluation {
+  const evaluation = instance.evaluate(entrypoint, input);
+  if (!evaluation.ok || rest.length === 0) return evaluation;
+  return { ok: true, results: evaluation.results.flatMap((result) => descend(result, rest)) };
+}
+
+function descend(value: Json, path: readonly string[]): readonly Json[] {
+  let current: Json | undefined = value;
+  for (const segment of path) {
+    if (!isObject(current) || !Object.hasOwn(current, segment)) return [];
+    current = current[segment];
+  }
+  return current === undefined ? [] : [current];
+}

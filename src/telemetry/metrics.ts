@@ -1,0 +1,175 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
+
+/** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
+const LATENCY_BUCKETS = [
+  0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05,
+  0.1, 0.25, 1,
+];
+
+export type MetricsOptions = {
+  /** Also opa-envoy-plugin's two metrics. */
+  readonly peerMetrics: boolean;
+  /** Upper bounds, seconds. */
+  readonly peerBuckets: readonly number[];
+};
+
+/** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
+export type Metrics = {
+  readonly decided: (record: DecisionRecord) => void;
+  readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
+  readonly bundleActivated: (bundle: string, atMs: number) => void;
+  readonly bundleFailed: (bundle: string) => void;
+  readonly tokenLookedUp: (hit: boolean) => void;
+  readonly keysFetched: (issuer: string, ok: boolean) => void;
+  readonly logWritten: (count: number) => void;
+  readonly logDropped: (count: number) => void;
+  readonly logFailed: () => void;
+  /** Values read at scrape time. */
+  readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
+  readonly contentType: string;
+  /** The Prometheus text exposition of now. */
+  readonly expose: () => Promise<string>;
+};
+
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  // Gauges that end in _total, which promtool refuses.
+  for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`);
+
+  const checks = new Histogram({
+    name: 'postern_check_duration_seconds',
+    help: 'Time from the decoded request to the decision.',
+    labelNames: ['outcome'] as const,
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const phases = new Histogram({
+    name: 'postern_check_phase_duration_seconds',
+    help: 'Time spent in one phase of a check.',
+    labelNames: ['phase'] as const,
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const decisions = new Counter({
+    name: 'postern_decisions_total',
+    help: 'Decisions by outcome and reason.',
+    labelNames: ['outcome', 'reason'] as const,
+    registers,
+  });
+  const bundleTime = new Gauge({
+    name: 'postern_bundle_last_activation_timestamp_seconds',
+    help: 'When a bundle was last activated.',
+    labelNames: ['bundle'] as const,
+    registers,
+  });
+  const bundleFailures = new Counter({
+    name: 'postern_bundle_failures_total',
+    help: 'Bundles that could not be fetched, read or activated.',
+    labelNames: ['bundle'] as const,
+    registers,
+  });
+  const tokens = new Counter({
+    name: 'postern_token_cache_lookups_total',
+    help: 'Look-ups in the cache of verified tokens.',
+    labelNames: ['result'] as const,
+    registers,
+  });
+  const keys = new Counter({
+    name: 'postern_key_set_fetches_total',
+    help: "Fetches of an issuer's key set.",
+    labelNames: ['issuer', 'result'] as const,
+    registers,
+  });
+  const logLines = new Counter({
+    name: 'postern_decision_log_records_total',
+    help: 'Decision log records that were written or dropped.',
+    labelNames: ['result'] as const,
+    registers,
+  });
+  const logErrors = new Counter({
+    name: 'postern_decision_log_errors_total',
+    help: 'Failures to write the decision log.',
+    registers,
+  });
+  const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
+  for (const result of ['written', 'dropped']) logLines.inc({ result }, 0);
+
+  const seconds = (ms: number): number => ms / 1000;
+  return {
+    decided: (record) => {
+      const { timings, outcome, reason } = record;
+      decisions.inc({ outcome, reason });
+      checks.observe({ outcome }, seconds(timings.totalMs));
+      phases.observe({ phase: 'identity' }, seconds(timings.identityMs));
+      phases.observe({ phase: 'input' }, seconds(timings.inputMs));
+      phases.observe({ phase: 'evaluation' }, seconds(timings.evaluationMs));
+      peer?.decided(record);
+    },
+    refused: (outcome, reason) => decisions.inc({ outcome, reason }),
+    bundleActivated: (bundle, atMs) => bundleTime.set({ bundle }, seconds(atMs)),
+    bundleFailed: (bundle) => bundleFailures.inc({ bundle }),
+    tokenLookedUp: (hit) => tokens.inc({ result: hit ? 'hit' : 'miss' }),
+    keysFetched: (issuer, ok) => keys.inc({ issuer, result: ok ? 'ok' : 'failed' }),
+    logWritten: (count) => logLines.inc({ result: 'written' }, count),
+    logDropped: (count) => logLines.inc({ result: 'dropped' }, count),
+    logFailed: () => logErrors.inc(),
+    observe: ({ isReady, wasmMemoryBytes }) => {
+      gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', () => Number(isReady()));
+      gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', wasmMemoryBytes);
+    },
+    contentType: registry.contentType,
+    expose: () => registry.metrics(),
+  };
+
+  function gaugeOf(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+}
+
+/** Codes that opa-envoy-plugin counts errors by (internal/errors.go). */
+const peerErrors: { readonly [reason in ReasonLabel]?: string } = {
+  request_unreadable: 'request_parse_error',
+  path_ambiguous: 'request_parse_error',
+  query_unreadable: 'request_parse_error',
+  body_unreadable: 'request_parse_error',
+  deadline_expired: 'check_request_timeout',
+  evaluation_timeout: 'check_request_timeout',
+  evaluation_error: 'envoyauth_eval_error',
+  evaluation_trap: 'envoyauth_eval_error',
+  out_of_memory: 'envoyauth_eval_error',
+  decision_undefined: 'envoyauth_eval_error',
+  decision_invalid: 'envoyauth_result_error',
+};
+
+function createPeerMetrics(registry: Registry, buckets: readonly number[]): Pick<Metrics, 'decided'> {
+  const duration = new Histogram({
+    name: 'grpc_request_duration_seconds',
+    help: 'Time a check took, as opa-envoy-plugin names it.',
+    labelNames: ['handler'] as const,
+    buckets: [...buckets],
+    registers: [registry],
+  });
+  const errors = new Counter({
+    name: 'error_counter',
+    help: 'Checks that ended in an error, as opa-envoy-plugin names it.',
+    labelNames: ['reason'] as const,
+    registers: [registry],
+  });
+  return {
+    decided: ({ reason, timings }) => {
+      duration.observe({ handler: 'check' }, timings.totalMs / 1000);
+      const error = peerErrors[reason];
+      if (error !== undefined) errors.inc({ reason: error });
+    },
+  };
+}
