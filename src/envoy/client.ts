@@ -46,7 +46,7 @@ function fromHttp({
   principal,
 }: HttpQuestion): MessageInitShape<typeof CheckRequestSchema> {
   // Not URL: it would tidy up the very paths that one wants to ask about.
-  const match = /^(https?):\/\/([^/?#]+)([^]*)$/.exec(url);
+  const match = /^(https?):\/\/([^/?#]+)([\s\S]*)$/.exec(url);
   if (match === null) throw new Error(`${url}: an http or https URL is expected`);
   const [, scheme = '', host = '', rest = ''] = match;
   const path = rest.startsWith('/') ? rest : `/${rest}`;

@@ -5,6 +5,7 @@ import { grpcTimeoutMs } from './grpc-timeout.ts';
 export const DEADLINE_KEY = 'x-postern-deadline-ms';
 
 const FRAME_HEADER_BYTES = 5;
+const LINGER_MS = 1000;
 
 export type StreamGuard = {
   readonly nowMs: () => number;
@@ -73,8 +74,8 @@ function answerInBand(stream: ServerHttp2Stream, message: Buffer): void {
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   stream.once('wantTrailers', () => {
     stream.sendTrailers({ 'grpc-status': '0' });
-    // What is still being sent is not wanted (RFC 9113 section 8.1: a complete response, then NO_ERROR).
-    stream.close(constants.NGHTTP2_NO_ERROR);
+    // A reset at once would overtake the trailers; later it stops who is still sending (RFC 9113 section 8.1).
+    setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), LINGER_MS).unref();
   });
   stream.resume();
   stream.end(frame);
