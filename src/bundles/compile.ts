@@ -1,16 +1,21 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 const TIMEOUT_MS = 60_000;
 const MAX_OUTPUT_BYTES = 1_048_576;
 
-/** The `opa` on the PATH, if there is one. */
-function findOpa(path: string): string | undefined {
-  return path
-    .split(delimiter)
-    .filter((folder) => folder !== '')
+/** Whether a path given on the command line holds Rego and nothing compiled. Throws when there is nothing at `path`. */
+export function isSource(path: string): boolean {
+  if (!statSync(path).isDirectory()) return path.endsWith('.rego');
+  const files = readdirSync(path, { recursive: true, encoding: 'utf8' });
+  return files.some((file) => file.endsWith('.rego')) && !files.some((file) => file.endsWith('.wasm'));
+}
+
+/** The `opa` on a search path, if there is one. */
+function findOpa(searchPath: string): string | undefined {
+  const candidates = searchPath.split(delimiter).filter((folder) => folder !== '');
+  return candidates
     .map((folder) => join(folder, 'opa'))
     .find((file) => {
       try {
@@ -23,37 +28,28 @@ function findOpa(path: string): string | undefined {
 }
 
 /**
- * Rego sources to bundle bytes, by `opa build` (https://www.openpolicyagent.org/docs/cli#build). `path` becomes the
- * entrypoint. Rejects with what opa said, or with the command to run where there is no opa.
+ * Rego sources to a bundle at `output`, by `opa build` (https://www.openpolicyagent.org/docs/cli#build). `path` becomes
+ * the entrypoint. Rejects with what opa said, or with the command to run where there is no opa.
  */
 export async function compileSources(
   sources: readonly string[],
   path: string,
+  output: string,
   searchPath: string,
-): Promise<Uint8Array> {
+): Promise<void> {
   const opa = findOpa(searchPath);
   const words = ['build', '-t', 'wasm', '-e', path, '--ignore', '*_test.rego'];
   if (opa === undefined) {
+    const command = ['opa', ...words, '-o bundle.tar.gz', ...sources].join(' ');
     throw new Error(
-      `Rego sources need an opa binary on the PATH to be compiled; or build a bundle with \`opa ${words.join(' ')} -o bundle.tar.gz ${sources.join(' ')}\` and give that`,
+      `Rego sources are compiled with opa, and there is none on the PATH; run \`${command}\` and start with --bundle bundle.tar.gz`,
     );
   }
-  const folder = mkdtempSync(join(tmpdir(), 'postern-build-'));
-  const output = join(folder, 'bundle.tar.gz');
-  try {
-    await new Promise<void>((resolve, reject) => {
-      execFile(
-        opa,
-        [...words, '-o', output, ...sources],
-        { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES },
-        (error, _stdout, stderr) => {
-          if (error === null) resolve();
-          else reject(new Error(`opa build failed: ${stderr.trim() || error.message}`));
-        },
-      );
+  await new Promise<void>((resolve, reject) => {
+    const limits = { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES };
+    execFile(opa, [...words, '-o', output, ...sources], limits, (error, _stdout, stderr) => {
+      if (error === null) resolve();
+      else reject(new Error(`opa build failed: ${stderr.trim() || error.message}`));
     });
-    return readFileSync(output);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }

@@ -204,9 +204,7 @@ function readValue(cursor: Cursor, end: number, depth: number): Json {
         value = null;
         break;
       case 0x11: {
-        const number = readDouble(cursor);
-        // Go's structpb spells what JSON has no number for.
-        value = Number.isFinite(number) ? number : Number.isNaN(number) ? 'NaN' : number > 0 ? 'Infinity' : '-Infinity';
+        value = doubleOf(readDouble(cursor));
         break;
       }
       case 0x1a:
@@ -236,4 +234,17 @@ function readValue(cursor: Cursor, end: number, depth: number): Json {
     }
   }
   return value;
+}
+
+/**
+ * A double as opa-envoy-plugin hands it on: NaN and the infinities as text (Go's structpb), large and small numbers with
+ * an exponent of at least two digits (strconv.FormatFloat, 'g'), which json.marshal and the like let a policy see.
+ */
+function doubleOf(value: number): Json {
+  if (Number.isNaN(value)) return 'NaN';
+  if (!Number.isFinite(value)) return value > 0 ? 'Infinity' : '-Infinity';
+  if (value === 0) return Object.is(value, -0) ? rawNumber('-0') : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude >= 0.0001 && magnitude < 1_000_000) return value;
+  return rawNumber(value.toExponential().replace(/e([+-])([0-9])$/, 'e$10$2'));
 }

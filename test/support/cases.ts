@@ -82,7 +82,7 @@ export function goldenOf(reply: Reply): Golden {
     if (isBadRequest(denied) && !body.startsWith('{')) return { unreadable: true };
   }
   sortHeaders(response);
-  return response;
+  return JSON.parse(canonical(JSON.stringify(response))) as Golden;
 }
 
 const isRefusal = (body: string): boolean => /^\{"error":"[a-z_]+","decision_id":"[0-9a-f-]{36}"\}$/.test(body);

@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { request } from 'undici';
+import type { ServiceConfig } from '../../config/schema.ts';
+import { readBounded } from '../../lib/bounded-body.ts';
+import { BundleError } from '../bundle.ts';
+import { bundleLimits, unpack } from '../unpack.ts';
+import type { BundleSource } from './source.ts';
+
+const DOWNLOAD_MS = 60_000;
+
+/**
+ * A bundle on an HTTP server, asked for with the tag of the active one (RFC 9110 section 13.1.2, If-None-Match). A
+ * redirect is not followed: it could carry credentials elsewhere.
+ */
+export function createHttpSource(url: string, service: ServiceConfig | undefined, maxBytes: number): BundleSource {
+  return async (tag, signal) => {
+    const response = await request(url, {
+      headers: {
+        ...service?.headers,
+        ...(await authorization(service)),
+        ...(tag === undefined || tag === '' ? {} : { 'if-none-match': tag }),
+        'accept-encoding': 'identity',
+      },
+      headersTimeout: (service?.response_header_timeout_seconds ?? 10) * 1000,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(DOWNLOAD_MS)]),
+    });
+    const { statusCode, headers, body } = response;
+    if (statusCode === 304) {
+      await body.dump();
+      return { kind: 'unchanged' };
+    }
+    if (statusCode !== 200) {
+      await body.dump({ limit: 65_536, signal });
+      throw new BundleError(`the server answered ${statusCode}`);
+    }
+    const announced = headers['content-length'];
+    const bytes = await readBounded(body, bundleLimits.packed);
+    if (typeof announced === 'string' && Number(announced) !== bytes.length)
+      throw new BundleError('the download is short');
+    const etag = headers['etag'];
+    return { kind: 'new', files: await unpack(bytes, maxBytes), tag: typeof etag === 'string' ? etag : '' };
+  };
+}
+
+async function authorization(service: ServiceConfig | undefined): Promise<{ readonly authorization?: string }> {
+  const bearer = service?.credentials?.bearer;
+  if (bearer === undefined) return {};
+  const token = bearer.token_path === undefined ? bearer.token : (await readFile(bearer.token_path, 'utf8')).trim();
+  return token === undefined ? {} : { authorization: `${bearer.scheme} ${token}` };
+}

@@ -1,0 +1,36 @@
+import { gunzip } from 'node:zlib';
+import { ArchiveError, readTar } from './tar.ts';
+
+/** What a bundle may weigh (bytes) and how many files it may have. */
+export const bundleLimits = { packed: 52_428_800, entries: 10_000, nameBytes: 1024, wasm: 20_971_520 };
+
+/** Files by path, without a leading slash. */
+export type BundleFiles = ReadonlyMap<string, Buffer>;
+
+/**
+ * A bundle's bytes (a tar archive, gzipped as a rule) to its files, in memory; nothing is ever written to disk. The
+ * limit counts what comes out. Rejects with ArchiveError.
+ */
+export async function unpack(bytes: Buffer, maxBytes: number): Promise<BundleFiles> {
+  if (bytes.length > bundleLimits.packed)
+    throw new ArchiveError(`the bundle has more than ${bundleLimits.packed} bytes`);
+  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  const files = readTar(isGzip ? await unzip(bytes, maxBytes) : bytes, bundleLimits);
+  let total = 0;
+  for (const content of files.values()) total += content.length;
+  if (total > maxBytes) throw new ArchiveError(`the bundle unpacks to more than ${maxBytes} bytes`);
+  return files;
+}
+
+/** Every file has a header block and is padded to a whole one. */
+const OVERHEAD_BYTES = bundleLimits.entries * 1024;
+
+const unzip = (bytes: Buffer, maxBytes: number): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    gunzip(bytes, { maxOutputLength: maxBytes + OVERHEAD_BYTES }, (error, result) => {
+      if (error === null) resolve(result);
+      else if ('code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') {
+        reject(new ArchiveError(`the bundle unpacks to more than ${maxBytes} bytes`));
+      } else reject(new ArchiveError(`the bundle cannot be unzipped: ${error.message}`));
+    });
+  });
