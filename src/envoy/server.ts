@@ -101,7 +101,7 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
       budgetMs: options.budgetMs,
       maxMessageBytes: options.maxReceiveBytes,
       method: CHECK,
-      answerTooLarge: () => refuseHere(options, 'request_too_large'),
+      refuse: (reason) => refuseHere(options, reason),
     });
   }
   return {

@@ -16,8 +16,8 @@ export type StreamGuard = {
   readonly maxMessageBytes: number;
   /** Path of the method whose faults must be answered in-band. */
   readonly method: string;
-  /** CheckResponse bytes for a message that is too large. */
-  readonly answerTooLarge: () => Buffer;
+  /** CheckResponse bytes for a message that is too large, or none. */
+  readonly refuse: (reason: 'request_too_large' | 'request_unreadable') => Buffer;
 };
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;
@@ -50,19 +50,32 @@ function deadlineOf(headers: IncomingHttpHeaders, guard: StreamGuard): number {
 /** Reads how long the message will be (gRPC over HTTP/2, "Length-Prefixed-Message") before anybody buffers it. */
 function judgeSize(stream: ServerHttp2Stream, guard: StreamGuard, handOver: () => void): void {
   const ignore = (): void => {};
+  const stopLooking = (): void => {
+    stream.removeListener('readable', look);
+    stream.removeListener('end', refuseNothing);
+    stream.removeListener('error', ignore);
+  };
+  const refuseNothing = (): void => {
+    stopLooking();
+    answerInBand(stream, guard.refuse('request_unreadable'));
+  };
   const look = (): void => {
     const head = stream.read(FRAME_HEADER_BYTES) as Buffer | null;
-    if (head === null && !stream.readableEnded) return;
-    stream.removeListener('readable', look);
-    stream.removeListener('error', ignore);
-    if (head !== null && head.length === FRAME_HEADER_BYTES && head.readUInt32BE(1) > guard.maxMessageBytes) {
-      answerInBand(stream, guard.answerTooLarge());
+    if (head === null) return;
+    if (head.length < FRAME_HEADER_BYTES) {
+      refuseNothing();
       return;
     }
-    if (head !== null) stream.unshift(head);
+    stopLooking();
+    if (head.readUInt32BE(1) > guard.maxMessageBytes) {
+      answerInBand(stream, guard.refuse('request_too_large'));
+      return;
+    }
+    stream.unshift(head);
     handOver();
   };
   stream.on('error', ignore);
+  stream.on('end', refuseNothing);
   stream.on('readable', look);
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { ask, type Envoy, startEnvoy, startUpstream } from '../support/envoy.ts';
+import { createScope } from '../support/scope.ts';
 import { buildPolicy, scratchFolder, startPostern } from '../support/servers.ts';
 
 const policy = `package envoy.authz
@@ -31,11 +32,12 @@ allow if {
 `;
 
 describe('through a real Envoy', () => {
+  const suite = createScope();
+  after(suite.close);
   let envoy: Envoy;
   let upstream: Awaited<ReturnType<typeof startUpstream>>;
 
-  before(async (context) => {
-    const suite = context as Parameters<typeof startUpstream>[0];
+  before(async () => {
     const folder = scratchFolder(suite);
     const bundle = buildPolicy(policy, folder);
     const server = await startPostern(suite, { args: ['--bundle', bundle], folder });
@@ -64,7 +66,8 @@ describe('through a real Envoy', () => {
     const seen = upstream.seen.at(-1);
     assert.equal(seen?.headers['x-set'], 'policy');
     assert.equal(seen?.headers['x-secret'], undefined);
-    assert.match(String(seen?.headers['x-many']), /^1, ?2$|^1,2$/);
+    // Without an append action Envoy sets a header, so that the last of several stays; the peer's answer is the same.
+    assert.equal(seen?.headers['x-many'], '2');
     assert.equal(seen?.url, '/rich?a=b&tenant=acme');
     const metadata = JSON.parse(envoy.metadata().at(-1) ?? '{}') as { readonly [key: string]: unknown };
     assert.equal(metadata['team'], 'blue');

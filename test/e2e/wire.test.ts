@@ -11,6 +11,7 @@ import { connect as connectSocket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { checkClient, httpRequest, readResponse } from '../support/grpc.ts';
+import { createScope } from '../support/scope.ts';
 import { buildPolicy, type Server, scratchFolder, startPostern } from '../support/servers.ts';
 
 const policy = 'package envoy.authz\n\ndefault allow := false\n\nallow if input.parsed_path[0] == "fine"\n';
@@ -32,7 +33,7 @@ async function stream(session: ClientHttp2Session, headers: OutgoingHttpHeaders,
     .on('trailers', note)
     .on('error', () => {});
   call.on('data', (chunk: Buffer) => chunks.push(chunk));
-  call.end(body);
+  if (!call.writableEnded) call.end(body);
   await once(call, 'close');
   return { grpcStatus, body: Buffer.concat(chunks), reset: call.rstCode };
 }
@@ -51,12 +52,13 @@ const httpOf = (response: ReturnType<typeof readResponse>): unknown =>
   (response['deniedResponse'] as { status?: { code?: number } } | undefined)?.status?.code;
 
 describe('whatever comes over the wire', () => {
+  const suite = createScope();
+  after(suite.close);
   let server: Server;
   let session: ClientHttp2Session;
   const fine = httpRequest({ path: '/fine' });
 
-  before(async (context) => {
-    const suite = context as Parameters<typeof scratchFolder>[0];
+  before(async () => {
     const folder = scratchFolder(suite);
     server = await startPostern(suite, { args: ['--bundle', buildPolicy(policy, folder)], folder });
     session = connect(`http://${server.grpc}`);

@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { stringify } from 'yaml';
 import { type Child, eventually, freePorts, startProcess, tool } from './process.ts';
+import type { Scope } from './scope.ts';
 
 export type EnvoyOptions = {
   readonly folder: string;
@@ -132,7 +132,7 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
 }
 
 /** A real Envoy on free ports of the loopback interface. */
-export async function startEnvoy(context: TestContext | undefined, options: EnvoyOptions): Promise<Envoy> {
+export async function startEnvoy(context: Scope | undefined, options: EnvoyOptions): Promise<Envoy> {
   const [port = 0, adminPort = 0] = await freePorts(2);
   const file = join(options.folder, `envoy-${port}.yaml`);
   const log = join(options.folder, `envoy-${port}.log`);
@@ -166,7 +166,7 @@ export type Seen = {
 
 /** An upstream that remembers what reached it, and answers 200. */
 export async function startUpstream(
-  context: TestContext | undefined,
+  context: Scope | undefined,
 ): Promise<{ readonly address: string; readonly seen: Seen[]; readonly server: HttpServer }> {
   const seen: Seen[] = [];
   const server = createServer((incoming, response) => {

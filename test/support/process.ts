@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { resolve } from 'node:path';
-import type { TestContext } from 'node:test';
+import type { Scope } from './scope.ts';
 
 export const root = resolve(import.meta.dirname, '../..');
 
@@ -41,7 +41,7 @@ export type Child = {
 
 /** Starts a process; with a test's context it is ended, by process id, when the test is over. */
 export function startProcess(
-  context: TestContext | undefined,
+  context: Scope | undefined,
   file: string,
   args: readonly string[],
   options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},

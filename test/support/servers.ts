@@ -2,12 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { stringify } from 'yaml';
 import { type Child, eventually, freePorts, root, startProcess, tool } from './process.ts';
+import type { Scope } from './scope.ts';
 
 /** A folder that is removed when the test is over. */
-export function scratchFolder(context: TestContext | undefined): string {
+export function scratchFolder(context: Scope | undefined): string {
   const folder = mkdtempSync(join(tmpdir(), 'postern-test-'));
   context?.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
@@ -62,15 +62,15 @@ export type StartOptions = {
 };
 
 /** Postern as its users start it, on free ports of the loopback interface. */
-export const startPostern = (context: TestContext | undefined, options: StartOptions): Promise<Server> =>
+export const startPostern = (context: Scope | undefined, options: StartOptions): Promise<Server> =>
   start(context, join(root, 'bin/postern'), '/health/ready', options, { postern: { drain: { delay_seconds: 0 } } });
 
 /** The reference peer, given its binary. */
-export const startPeer = (context: TestContext | undefined, binary: string, options: StartOptions): Promise<Server> =>
+export const startPeer = (context: Scope | undefined, binary: string, options: StartOptions): Promise<Server> =>
   start(context, binary, '/health?plugins&bundles', options, {});
 
 async function start(
-  context: TestContext | undefined,
+  context: Scope | undefined,
   file: string,
   readiness: string,
   options: StartOptions,
@@ -104,13 +104,14 @@ async function start(
     ],
     options.env === undefined ? {} : { env: options.env },
   );
-  if (options.untilReady !== false) {
-    await Promise.race([
-      eventually(async () => ((await fetch(`http://${diagnostic}${readiness}`)).ok ? true : undefined)),
-      child.exited.then((code) => {
-        throw new Error(`${file} ended with ${code}:\n${child.stdout()}${child.stderr()}`);
-      }),
-    ]);
-  }
+  const expected = options.untilReady === false ? '/health/live' : readiness;
+  await Promise.race([
+    eventually(async () => ((await fetch(`http://${diagnostic}${expected}`)).ok ? true : undefined)),
+    child.exited.then((code) => {
+      throw new Error(`${file} ended with ${code}:\n${child.stdout()}${child.stderr()}`);
+    }),
+  ]);
+  // The ext_authz listener opens last.
+  if (options.untilReady === false) await child.printed('Postern is serving.');
   return { ...child, grpc, api, diagnostic };
 }
