@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ask, type Envoy, startEnvoy, startUpstream } from '../support/envoy.ts';
+import { eventually } from '../support/process.ts';
 import { createScope } from '../support/scope.ts';
 import { buildPolicy, scratchFolder, startPostern } from '../support/servers.ts';
 
@@ -69,7 +70,9 @@ describe('through a real Envoy', () => {
     // Without an append action Envoy sets a header, so that the last of several stays; the peer's answer is the same.
     assert.equal(seen?.headers['x-many'], '2');
     assert.equal(seen?.url, '/rich?a=b&tenant=acme');
-    const metadata = JSON.parse(envoy.metadata().at(-1) ?? '{}') as { readonly [key: string]: unknown };
+    // Envoy writes its access log once a second.
+    const line = await eventually(async () => envoy.metadata().find((text) => text.includes('blue')));
+    const metadata = JSON.parse(line) as { readonly [key: string]: unknown };
     assert.equal(metadata['team'], 'blue');
     assert.match(String(metadata['decision_id']), /^[0-9a-f-]{36}$/);
   });

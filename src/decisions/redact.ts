@@ -1,0 +1,177 @@
+import type { Json, JsonObject } from '../model/json.ts';
+import { emptyObject, isObject, stringify } from '../values/json.ts';
+import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
+import { plain, type Region } from './regions.ts';
+import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
+
+const MAX_DEPTH = 64;
+const MAX_VALUES = 5000;
+const MAX_TOTAL_TEXT = 262_144;
+const MAX_KEY = 512;
+const MAX_DIGITS = 1024;
+const MAX_POINTERS = 1000;
+const MAX_POINTER_TEXT = 65_536;
+const MAX_REASONS = 100;
+
+export type Redactable = {
+  readonly input: Json | undefined;
+  readonly result: Json | undefined;
+  readonly reasons: readonly string[];
+  readonly cause: string | undefined;
+};
+
+/** Copies without secrets. `masked` and `erased` hold JSON pointers (RFC 6901) as OPA's decision log has them. */
+export type Redacted = Redactable & {
+  /** Where a value (or the key itself) was replaced, wholly or in part. */
+  readonly masked: readonly string[];
+  /** Objects and lists that lost entries because the document is too large. */
+  readonly erased: readonly string[];
+};
+
+/** One pass over the documents of one decision; what is left of its bounds. */
+type Pass = {
+  secrets: readonly string[];
+  readonly known: KnownSecrets;
+  readonly masked: string[];
+  readonly erased: string[];
+  values: number;
+  text: number;
+  pointerText: number;
+};
+
+/**
+ * Redacted copies of what a decision consists of; the originals stay as they are. Always masked: sensitive headers,
+ * query parameters and body keys, raw bodies, whatever looks like a JWT; in the policy's words also every secret of
+ * this request that it repeats. Bounded in depth, count and text.
+ */
+export function redact(parts: Redactable): Redacted {
+  const pass: Pass = {
+    secrets: [],
+    known: createKnownSecrets(),
+    masked: [],
+    erased: [],
+    values: MAX_VALUES,
+    text: MAX_TOTAL_TEXT,
+    pointerText: MAX_POINTER_TEXT,
+  };
+  const input = parts.input === undefined ? undefined : copy(parts.input, plain, '/input', 0, pass);
+  const speaks =
+    parts.reasons.length > 0 ||
+    parts.cause !== undefined ||
+    (parts.result !== undefined && typeof parts.result !== 'boolean');
+  // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
+  // path or address by sending the same text as a token.
+  if (speaks) pass.secrets = pass.known.spellings();
+  const result = parts.result === undefined ? undefined : copy(parts.result, plain, '/result', 0, pass);
+  const reasons = parts.reasons
+    .slice(0, MAX_REASONS)
+    .map((reason, i) => copyText(reason, plain, `/custom/reasons/${i}`, pass));
+  const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
+  return { input, result, reasons, cause, masked: pass.masked, erased: pass.erased };
+}
+
+function copy(value: Json, region: Region, pointer: string, depth: number, pass: Pass): Json {
+  if (typeof value === 'string') return copyText(value, region, pointer, pass);
+  if (value === null || typeof value !== 'object') return value;
+  if (isObject(value)) {
+    return depth < MAX_DEPTH ? copyObject(value, region, pointer, depth, pass) : truncated(pointer, pass);
+  }
+  if (Array.isArray(value)) {
+    return depth < MAX_DEPTH ? copyList(value, region, pointer, depth, pass) : truncated(pointer, pass);
+  }
+  const digits = stringify(value).length;
+  pass.text -= digits;
+  return digits > MAX_DIGITS || pass.text < 0 ? truncated(pointer, pass) : value;
+}
+
+function copyText(text: string, region: Region, pointer: string, pass: Pass): string {
+  pass.text -= Math.min(text.length, MAX_TEXT);
+  if (pass.text < 0) return truncated(pointer, pass);
+  const clean = region.scrub(text, pass.secrets);
+  if (clean !== text) note(pass.masked, pointer, pass);
+  return clean;
+}
+
+function copyList(list: readonly Json[], region: Region, pointer: string, depth: number, pass: Pass): Json {
+  const items: Json[] = [];
+  for (let i = 0; i < list.length; i++) {
+    if (pass.values-- <= 0) {
+      note(pass.erased, pointer, pass);
+      break;
+    }
+    items.push(copy(list[i] as Json, region, `${pointer}/${i}`, depth + 1, pass));
+  }
+  return items;
+}
+
+function copyObject(from: JsonObject, region: Region, pointer: string, depth: number, pass: Pass): Json {
+  const to = emptyObject();
+  const pair = pairName(from);
+  const hasSecretPair = pair !== undefined && region.isSecret(String(from[pair]));
+  for (const key of Object.keys(from)) {
+    if (pass.values-- <= 0) {
+      note(pass.erased, pointer, pass);
+      break;
+    }
+    const value = from[key] as Json;
+    const name = copyKey(key, to, pass);
+    const at = `${pointer}/${segment(name)}`;
+    if (name !== key) note(pass.masked, at, pass);
+    const isSecret = hasSecretPair && (key === 'value' || key === 'rawValue');
+    if (isSecret || (key !== pair && region.isSecret(key) && !isCount(key, value))) to[name] = hide(value, at, pass);
+    else to[name] = copy(value, region.below(key), at, depth + 1, pass);
+  }
+  return to;
+}
+
+/** The field that names an object such as `{key: "password", value: "…"}`; in such an object it is no secret itself. */
+function pairName(from: JsonObject): string | undefined {
+  if (from['value'] === undefined && from['rawValue'] === undefined) return undefined;
+  if (typeof from['key'] === 'string') return 'key';
+  return typeof from['name'] === 'string' ? 'name' : undefined;
+}
+
+/** `max_tokens: 100` of a language model's API is a number of tokens, not a token. */
+const isCount = (name: string, value: Json): boolean => typeof value === 'number' && /tokens$/i.test(name);
+
+function copyKey(key: string, to: JsonObject, pass: Pass): string {
+  pass.text -= key.length;
+  const name = key.length > MAX_KEY || pass.text < 0 ? TRUNCATED : scrub(key, pass.secrets);
+  // Two keys may become equal; neither entry may be lost.
+  return name !== key && to[name] !== undefined ? `${name} ${pass.values}` : name;
+}
+
+function hide(value: Json, pointer: string, pass: Pass): Json {
+  if (value === null || typeof value === 'boolean') return value;
+  learn(value, 0, pass.known);
+  note(pass.masked, pointer, pass);
+  // A list stays a list for those who read parsed_query or a form.
+  return Array.isArray(value) ? [REDACTED] : REDACTED;
+}
+
+const MAX_LEARNED_DEPTH = 4;
+const MAX_LEARNED_ENTRIES = 32;
+
+function learn(value: Json, depth: number, known: KnownSecrets): void {
+  if (typeof value === 'string') known.learn(value);
+  else if (depth < MAX_LEARNED_DEPTH && typeof value === 'object' && value !== null) {
+    const items = Array.isArray(value) ? value : isObject(value) ? Object.values(value) : [];
+    for (const item of items.slice(0, MAX_LEARNED_ENTRIES)) learn(item, depth + 1, known);
+  }
+}
+
+function truncated(pointer: string, pass: Pass): string {
+  note(pass.masked, pointer, pass);
+  return TRUNCATED;
+}
+
+function note(list: string[], pointer: string, pass: Pass): void {
+  pass.pointerText -= pointer.length;
+  if (pass.pointerText >= 0 && list.length < MAX_POINTERS && list.at(-1) !== pointer) list.push(pointer);
+}
+
+/** RFC 6901 section 3. */
+function segment(key: string): string {
+  if (!key.includes('~') && !key.includes('/')) return key;
+  return key.replaceAll('~', '~0').replaceAll('/', '~1');
+}

@@ -1,0 +1,55 @@
+import type { IssuerConfig } from '../config/schema.ts';
+import type { JsonObject } from '../model/json.ts';
+import type { RefusalReason } from '../model/reasons.ts';
+
+/** A token is refused. The cause names what is wrong and never repeats the token's content. */
+export class TokenError extends Error {
+  override readonly name = 'TokenError';
+  readonly reason: RefusalReason;
+  constructor(reason: RefusalReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+export type RegisteredClaims = { readonly subject: string; readonly expiresAt: number };
+
+/** Checks the registered claims (RFC 7519 section 4.1) as the issuer's configuration says. Throws TokenError. */
+export function checkClaims(claims: JsonObject, issuer: IssuerConfig, nowSeconds: number): RegisteredClaims {
+  const { leeway_seconds: leeway, max_lifetime_seconds: lifetime, audiences } = issuer;
+  if (claims['iss'] !== issuer.issuer) throw new TokenError('token_issuer', 'iss is another issuer');
+  const subject = claims['sub'];
+  if (typeof subject !== 'string' || subject === '') throw new TokenError('token_claims', 'sub is missing');
+  const expiresAt = numericDate(claims, 'exp');
+  if (expiresAt === undefined) throw new TokenError('token_claims', 'exp is missing');
+  if (expiresAt + leeway <= nowSeconds) throw new TokenError('token_expired', 'exp has passed');
+  if (expiresAt > nowSeconds + lifetime + leeway) throw new TokenError('token_claims', 'exp is too far away');
+  for (const claim of ['nbf', 'iat']) {
+    const from = numericDate(claims, claim);
+    if (from !== undefined && from > nowSeconds + leeway) {
+      throw new TokenError('token_not_yet_valid', `${claim} is in the future`);
+    }
+  }
+  if (audiences.length > 0 && !audienceOf(claims).some((name) => audiences.includes(name))) {
+    throw new TokenError('token_audience', 'aud names none of the configured audiences');
+  }
+  return { subject, expiresAt };
+}
+
+/** Largest date that any calendar could need, seconds; beyond it arithmetic stops making sense. */
+const MAX_DATE = 253_402_300_799;
+
+function numericDate(claims: JsonObject, name: string): number | undefined {
+  const value = claims[name];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !(value >= 0) || value > MAX_DATE) {
+    throw new TokenError('token_claims', `${name} is no date`);
+  }
+  return value;
+}
+
+function audienceOf(claims: JsonObject): readonly string[] {
+  const { aud } = claims;
+  const list = Array.isArray(aud) ? aud : [aud];
+  return list.filter((name): name is string => typeof name === 'string');
+}

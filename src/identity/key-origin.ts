@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises';
+import { request } from 'undici';
+import type { IssuerConfig } from '../config/schema.ts';
+import { readBounded } from '../lib/bounded-body.ts';
+import { KeySetError, MAX_KEY_SET_BYTES } from './key-set.ts';
+
+/** Text of a key set, and how long it may be called fresh (ms), when its origin says so. */
+export type FetchedKeys = { readonly text: string; readonly freshMs: number | undefined };
+export type KeyOrigin = (signal: AbortSignal) => Promise<FetchedKeys>;
+
+const TIMEOUT_MS = 5000;
+const loopback = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])$/;
+
+/** Where an issuer's keys come from. Throws when an address would be asked without encryption. */
+export function keyOriginOf(issuer: IssuerConfig): KeyOrigin {
+  const { jwks_file: file, jwks_uri: uri } = issuer;
+  if (file !== undefined) return async () => ({ text: await readFile(file, 'utf8'), freshMs: undefined });
+  if (uri !== undefined) {
+    requireSafe(uri);
+    return (signal) => download(uri, signal);
+  }
+  const discovery = `${issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  requireSafe(discovery);
+  return async (signal) => {
+    const { text } = await download(discovery, signal);
+    return download(jwksUriOf(text, issuer.issuer), signal);
+  };
+}
+
+function requireSafe(address: string): void {
+  const { protocol, hostname } = new URL(address);
+  if (protocol === 'https:' || (protocol === 'http:' && loopback.test(hostname))) return;
+  throw new KeySetError(`${address}: https is needed, except on loopback`);
+}
+
+/** OpenID Connect Discovery 1.0 section 4.3: the document must speak of the issuer that was asked for. */
+function jwksUriOf(text: string, issuer: string): string {
+  const document = JSON.parse(text) as { readonly issuer?: unknown; readonly jwks_uri?: unknown } | null;
+  if (document?.issuer !== issuer) throw new KeySetError('the discovery document is of another issuer');
+  if (typeof document.jwks_uri !== 'string') throw new KeySetError('the discovery document has no jwks_uri');
+  requireSafe(document.jwks_uri);
+  return document.jwks_uri;
+}
+
+async function download(address: string, signal: AbortSignal): Promise<FetchedKeys> {
+  // A redirect is an answer like any other that is not 200: undici follows none unless told to.
+  const { statusCode, headers, body } = await request(address, {
+    signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    headers: { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity' },
+  });
+  const bytes = await readBounded(body, MAX_KEY_SET_BYTES);
+  if (statusCode !== 200) throw new KeySetError(`the server answered ${statusCode}`);
+  const maxAge = /(?:^|[\s,])max-age=([0-9]{1,9})/i.exec(String(headers['cache-control'] ?? ''));
+  return { text: bytes.toString('utf8'), freshMs: maxAge === null ? undefined : Number(maxAge[1]) * 1000 };
+}

@@ -1,0 +1,52 @@
+import { compactVerify, errors } from 'jose';
+import type { IssuerConfig } from '../config/schema.ts';
+import type { JsonObject } from '../model/json.ts';
+import { TokenError } from './claims.ts';
+import { type Jwks, keysFor } from './jwks.ts';
+import type { KeySet } from './key-set.ts';
+
+/** No issuer's keys are at hand: a fault of ours, not the caller's. */
+export class KeysUnavailable extends Error {
+  override readonly name = 'KeysUnavailable';
+}
+
+export type Verified = { readonly alg: string; readonly kid: string | undefined; readonly keys: KeySet };
+
+/** Keys without `kid` are all tried; more than this many is nobody's key set but an attack on our time. */
+const MAX_CANDIDATES = 4;
+
+/**
+ * Verifies a compact JWS (RFC 7515 section 5.2) with the issuer's own keys; what its header says about keys elsewhere
+ * (jku, x5u, jwk, x5c) is never looked at. Rejects with TokenError or KeysUnavailable.
+ */
+export async function verifySignature(
+  token: string,
+  header: JsonObject,
+  issuer: IssuerConfig,
+  jwks: Jwks,
+): Promise<Verified> {
+  const { alg, kid } = header;
+  const allowed: readonly string[] = issuer.algorithms;
+  if (typeof alg !== 'string' || !allowed.includes(alg)) {
+    throw new TokenError('token_algorithm', 'alg is not accepted for this issuer');
+  }
+  if (kid !== undefined && typeof kid !== 'string') throw new TokenError('token_malformed', 'kid is no string');
+  let set = jwks.current();
+  if (set === undefined || keysFor(set, kid, alg).length === 0) {
+    await jwks.lookAgain();
+    set = jwks.current();
+  }
+  if (set === undefined) throw new KeysUnavailable('no keys of this issuer are at hand');
+  const candidates = keysFor(set, kid, alg).slice(0, MAX_CANDIDATES);
+  if (candidates.length === 0) throw new TokenError('token_key_unknown', 'the issuer has no such key');
+  for (const { key } of candidates) {
+    try {
+      await compactVerify(token, key, { algorithms: [alg] });
+      return { alg, kid, keys: set };
+    } catch (error) {
+      if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof TypeError) continue;
+      throw new TokenError('token_malformed', error instanceof errors.JOSEError ? error.code : 'cannot be verified');
+    }
+  }
+  throw new TokenError('token_signature', 'the signature does not verify');
+}
