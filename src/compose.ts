@@ -12,7 +12,7 @@ import type { Commands, Question, Running, Settings, Verdict } from './cli/ports
 import { version } from './cli/version.ts';
 import type { Config } from './config/schema.ts';
 import { createDecisionLog } from './decisions/decision-log.ts';
-import { createConsoleSink } from './decisions/sinks/console.ts';
+import { createConsoleSink, openStandardOutput } from './decisions/sinks/console.ts';
 import { createFileSink } from './decisions/sinks/file.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
@@ -172,9 +172,10 @@ async function startServer(settings: Settings): Promise<Running> {
     peerMetrics: plugin['enable-performance-metrics'],
     peerBuckets: plugin['grpc-request-duration-seconds-buckets'],
   });
+  const sinks = sinksOf(settings, metrics);
   const decisionLog = createDecisionLog({
     labels: { id: uuid7(clock.wallMs()), version, ...config.labels },
-    sinks: sinksOf(settings, metrics),
+    sinks,
     onDrop: metrics.logDropped,
     onError: (error) => {
       metrics.logFailed();
@@ -186,7 +187,8 @@ async function startServer(settings: Settings): Promise<Running> {
   let extAuthz: ExtAuthzServer | undefined;
   const record: CheckParts['record'] = (decision) => {
     metrics.decided(decision);
-    decisionLog.record(decision);
+    // Without a sink nobody would ever take the records away again.
+    if (sinks.length > 0) decisionLog.record(decision);
   };
   const decider = createDecider(settings, clock, metrics, record, () => extAuthz?.readinessChanged());
   const isReady = (): boolean => !draining && decider.isReady();
@@ -261,10 +263,10 @@ function listener(name: string, open: () => Promise<() => Promise<void> | undefi
   };
 }
 
-function sinksOf({ config, stdout }: Settings, metrics: Metrics): Parameters<typeof createDecisionLog>[0]['sinks'] {
+function sinksOf({ config }: Settings, metrics: Metrics): Parameters<typeof createDecisionLog>[0]['sinks'] {
   const { decision_file: file } = config.postern;
   return [
-    ...(config.decision_logs.console ? [createConsoleSink(stdout)] : []),
+    ...(config.decision_logs.console ? [createConsoleSink(openStandardOutput())] : []),
     ...(file === undefined
       ? []
       : [createFileSink({ path: file.path, maxBytes: file.max_bytes, keep: file.keep, onError: metrics.logFailed })]),
@@ -272,7 +274,7 @@ function sinksOf({ config, stdout }: Settings, metrics: Metrics): Parameters<typ
 }
 
 /** Decides one question here, through the same code that serves. */
-async function askOffline(settings: Omit<Settings, 'stdout'>, question: Question): Promise<Verdict> {
+async function askOffline(settings: Settings, question: Question): Promise<Verdict> {
   const clock = systemClock;
   const metrics = createMetrics({ peerMetrics: false, peerBuckets: [] });
   let seen: Parameters<CheckParts['record']>[0] | undefined;

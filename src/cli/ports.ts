@@ -19,7 +19,6 @@ export type Settings = {
   readonly bundlePaths: readonly string[];
   readonly sourcePaths: readonly string[];
   readonly log: Logger;
-  readonly stdout: NodeJS.WritableStream;
   readonly env: Io['env'];
 };
 
@@ -60,7 +59,7 @@ export type Verdict = {
 };
 
 /** Decides with the policy given, in this process. */
-export type AskOffline = (settings: Omit<Settings, 'stdout'>, question: Question) => Promise<Verdict>;
+export type AskOffline = (settings: Settings, question: Question) => Promise<Verdict>;
 /** Asks a running server. */
 export type AskServer = (address: string, question: Question) => Promise<Verdict>;
 

@@ -32,7 +32,6 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
       bundlePaths: flags.bundle,
       sourcePaths: flags.paths,
       log,
-      stdout: io.stdout,
       env: io.env,
     });
   } catch (error) {

@@ -36,10 +36,15 @@ export function guardStreams(server: Http2Server, guard: StreamGuard): void {
     headers[DEADLINE_KEY] = String(deadlineOf(headers, guard));
     // grpc-js must not see it, or it would start a timer of its own.
     delete headers['grpc-timeout'];
-    if (headers[':path'] === guard.method) judgeSize(stream, guard, handOver);
+    if (isCall(headers, guard.method)) judgeSize(stream, guard, handOver);
     else handOver();
   });
 }
+
+const isCall = (headers: IncomingHttpHeaders, method: string): boolean =>
+  headers[':path'] === method &&
+  headers[':method'] === 'POST' &&
+  (headers['content-type']?.startsWith('application/grpc') ?? false);
 
 function deadlineOf(headers: IncomingHttpHeaders, guard: StreamGuard): number {
   const timeout = headers['grpc-timeout'];

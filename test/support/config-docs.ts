@@ -45,6 +45,7 @@ export const configDocs = (): string =>
   [
     '# Configuration',
     '',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how it is written in a configuration
     'Generated from `src/config/schema.ts`; do not edit. The file is YAML; `${NAME}` is replaced by the environment',
     "variable. OPA's keys keep OPA's names and meaning; what is Postern's own is under `postern`. OPA keys that are not",
     'listed here are not honoured: they are named in a warning at start. Unknown keys under `postern` are errors.',

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../../lib/clock.ts';
 import type { Sink } from './sink.ts';
 
 /**
- * Standard output as a stream that never blocks the event loop: `process.stdout` writes synchronously to pipes, so a
+ * Standard output as a stream that never blocks the event loop: Node's own writes synchronously to pipes, so a
  * reader that stops would stop every decision. Descriptor 1 stays open when the stream ends.
  */
 export const openStandardOutput = (): Writable => createWriteStream('', { fd: 1, autoClose: false });
