@@ -179,4 +179,3 @@ export type ServiceConfig = Static<typeof service>;
 export type BundleConfig = Static<typeof bundle>;
 export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;
-export type ExtAuthzConfig = Static<typeof extAuthz>;

@@ -26,7 +26,7 @@ export function readRequest(bytes: Buffer): RequestFacts {
 }
 
 /** Facts from a CheckRequest that is JSON already, in the spelling of `input`. */
-export function factsOf(message: JsonObject): RequestFacts {
+function factsOf(message: JsonObject): RequestFacts {
   const attributes = objectAt(message, 'attributes');
   const request = objectAt(attributes, 'request');
   const http = objectAt(request, 'http');

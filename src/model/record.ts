@@ -5,7 +5,6 @@ import type { RefusalReason } from './reasons.ts';
 
 /** Allowed; turned away for the caller's doing or the policy's verdict; turned away because something is broken. */
 export type OutcomeClass = 'allow' | 'deny' | 'fault';
-export const outcomeClasses: readonly OutcomeClass[] = ['allow', 'deny', 'fault'];
 
 /** The label that metrics and log carry: a refusal's own reason, else what the policy said. */
 export type ReasonLabel = RefusalReason | 'policy_allowed' | 'policy_denied';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHmac, createPublicKey, type JsonWebKey } from 'node:crypto';
+import { createHmac, createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -81,7 +81,7 @@ describe('bearer tokens', () => {
   });
 
   test('every other one is refused with 401 and a challenge', async () => {
-    const key = createPublicKey({ key: a.jwks.keys[0] as JsonWebKey, format: 'jwk' });
+    const key = createPublicKey({ key: a.jwks.keys[0] as { kty: string }, format: 'jwk' });
     const pem = key.export({ type: 'spki', format: 'pem' });
     const claims = { iss: issuerA, sub: 'ann', aud: 'api', exp: now() + 600 };
     const hmac = (secret: string | Buffer): string => {
@@ -138,10 +138,11 @@ describe('bearer tokens', () => {
 
   test('two Authorization values are refused with 400', async () => {
     const token = await a.sign({ sub: 'ann', aud: 'api' });
-    for (const headers of [
+    const doubled: readonly { readonly [name: string]: string }[] = [
       { authorization: `Bearer ${token},Bearer ${token}` },
       { authorization: `Bearer ${token}`, Authorization: 'Bearer x' },
-    ]) {
+    ];
+    for (const headers of doubled) {
       assert.equal((await ask(server, headers)).http, 400);
     }
   });
