@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { refusals } from '../src/check/outcome.ts';
+import { refusalReasons } from '../src/model/reasons.ts';
+import { configDocs } from './support/config-docs.ts';
+import { root } from './support/process.ts';
+
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+
+test('docs/config.md is what the schema says', () => {
+  assert.equal(read('docs/config.md'), configDocs(), 'run `sh scripts/node scripts/config-docs.ts > docs/config.md`');
+});
+
+test('docs/reasons.md names each reason with its status, and no other', () => {
+  const rows = [...read('docs/reasons.md').matchAll(/^\| `([a-z_]+)` \| ([0-9]{3}) \|/gm)];
+  assert.deepEqual(
+    rows.map(([, reason, status]) => [reason, Number(status)]),
+    refusalReasons.map((reason) => [reason, refusals[reason].http]),
+  );
+});
+
+test('no refusal can be taken for an allow', () => {
+  for (const reason of refusalReasons) {
+    const { grpc, http } = refusals[reason];
+    assert.ok(grpc !== (0 as number) && http >= 400, reason);
+  }
+});
+
+test('links between documents lead somewhere', () => {
+  const documents = ['README.md', 'docs/lifecycle.md', 'docs/operating.md', 'docs/reasons.md'];
+  for (const document of documents) {
+    for (const [, target = ''] of read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
+      assert.ok(existsSync(join(root, dirname(document), target)), `${document}: ${target}`);
+    }
+  }
+});
