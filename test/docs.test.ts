@@ -14,7 +14,7 @@ test('docs/config.md is what the schema says', () => {
 });
 
 test('docs/reasons.md names each reason with its status, and no other', () => {
-  const rows = [...read('docs/reasons.md').matchAll(/^\| `([a-z_]+)` \| ([0-9]{3}) \|/gm)];
+  const rows = [...read('docs/reasons.md').matchAll(/^\| `([a-z_]+)` +\| ([0-9]{3}) +\|/gm)];
   assert.deepEqual(
     rows.map(([, reason, status]) => [reason, Number(status)]),
     refusalReasons.map((reason) => [reason, refusals[reason].http]),
