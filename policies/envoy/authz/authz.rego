@@ -1,43 +1,72 @@
 # METADATA
-# title: Decision
-# description: |
-#   What Envoy is told about a request. Everything is denied unless a route of postern.routes grants it.
+# title: The decision
+# description: >-
+#   What Envoy's ext_authz filter is answered. Denied, unless one of the rules grants the request; a denial says why in
+#   `reasons`, which is for the log. The client sees no more than the category in `body`.
 package envoy.authz
 
 import data.postern.caller
-import data.postern.routes
+import data.postern.data_api
+import data.postern.request
+import data.postern.tenants
 
 default allow := {
 	"allowed": false,
+	"reasons": ["denied_by_default"],
 	"http_status": 403,
-	"reason": "undecided",
-	"body": `{"error":"forbidden","reason":"undecided"}`,
+	"body": `{"error":"forbidden"}`,
 }
 
 # METADATA
-# title: May this request pass?
+# title: Whether the request may pass
+# description: The upstream learns who is calling from `x-user-id`, which replaces whatever the client sent.
 # entrypoint: true
 allow := {
 	"allowed": true,
-	"reason": "granted",
-	# What the upstream knows about the caller comes from here, whatever the client sent.
-	"headers": {"x-user-id": {"value": caller.subject, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
+	"reasons": sort(grants),
+	"headers": {"x-user-id": caller.subject},
 } if {
-	routes.granted
-	caller.subject != ""
+	caller.authenticated
+	count(grants) > 0
 }
 
 allow := {
 	"allowed": false,
-	"http_status": status,
-	"reasons": reasons,
-	"body": json.marshal({"error": "forbidden", "reasons": reasons}),
+	"reasons": ["unauthenticated"],
+	"http_status": 403,
+	"body": `{"error":"unauthenticated"}`,
 } if {
-	not routes.granted
-	reasons := [reason | some reason in routes.denials]
-	count(reasons) > 0
+	not caller.authenticated
 }
 
-default status := 403
+allow := {
+	"allowed": false,
+	"reasons": sort(denials),
+	"http_status": 403,
+	"body": `{"error":"forbidden"}`,
+} if {
+	caller.authenticated
+	count(grants) == 0
+}
 
-status := 401 if not caller.authenticated
+# METADATA
+# title: Rules that grant the request, by name
+# description: A rule belongs here once it grants, and into `denials` with what it misses.
+grants contains "data_api" if data_api.granted
+
+grants contains "tenants" if tenants.granted
+
+# METADATA
+# title: What keeps a verified caller out
+# description: Only the rules whose paths cover the request have something to say; `no_rule` when there is none.
+denials contains "path_not_plain" if not request.segments
+
+denials contains "no_rule" if {
+	request.segments
+	not data_api.covers
+	not tenants.covers
+}
+
+denials contains reason if some reason in data_api.misses
+
+denials contains reason if some reason in tenants.misses
