@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import type { PolicyInstance } from '../../src/policy/engine/engine.ts';
+import { createWasmInstance } from '../../src/policy/engine/wasm.ts';
+import { prepareSnapshot } from '../../src/policy/snapshot.ts';
+import { createScope } from '../support/scope.ts';
+import { buildPolicy, scratchFolder } from '../support/servers.ts';
+import { createSigner } from '../support/tokens.ts';
+
+const suite = createScope();
+after(suite.close);
+const folder = scratchFolder(suite);
+const MIB = 1_048_576;
+
+function wasmOf(rego: string, entrypoint = 'envoy/authz/allow'): Buffer {
+  const bundle = buildPolicy(rego, folder, 'p', { entrypoint });
+  execFileSync('tar', ['-xzf', bundle, '-C', folder, '/policy.wasm'], { stdio: 'pipe' });
+  return readFileSync(join(folder, 'policy.wasm'));
+}
+const instanceOf = (body: string, data = '{}', memoryBytes = 64 * MIB): Promise<PolicyInstance> =>
+  createWasmInstance(wasmOf(`package envoy.authz\n\n${body}\n`), data, { memoryBytes });
+const ask = (instance: PolicyInstance, input: unknown): ReturnType<PolicyInstance['evaluate']> =>
+  instance.evaluate('envoy/authz/allow', JSON.stringify(input));
+
+describe('the WebAssembly engine', () => {
+  test('answers from input and data, and keeps every digit', async () => {
+    const instance = await instanceOf('allow := [input.n, data.n]', '{"n":12345678901234567890}');
+    const evaluation = instance.evaluate('envoy/authz/allow', '{"n":9007199254740993}');
+    assert.equal(JSON.stringify(evaluation), '{"ok":true,"results":[[9007199254740993,12345678901234567890]]}');
+  });
+
+  test('says undefined as no result', async () => {
+    assert.deepEqual(ask(await instanceOf('allow if input.x == 1'), {}), { ok: true, results: [] });
+  });
+
+  test('takes inputs that are no objects', async () => {
+    const instance = await instanceOf('allow := [input]');
+    for (const input of [false, 0, null, '', [], 'text']) {
+      assert.deepEqual(ask(instance, input), { ok: true, results: [[input]] });
+    }
+  });
+
+  test('refuses a policy whose built-ins are missing, and names them', async () => {
+    await assert.rejects(instanceOf('allow := [sprintf("%d", [1]), time.now_ns()]'), /sprintf, time\.now_ns/);
+  });
+
+  test('decodes tokens; what is no token is undefined', async () => {
+    const instance = await instanceOf('allow := claims if [_, claims, _] := io.jwt.decode(input.token)');
+    const signer = await createSigner('https://i.test/');
+    const evaluation = ask(instance, { token: await signer.sign({ sub: 'ann', n: 1.5 }) });
+    assert.ok(evaluation.ok);
+    assert.equal((evaluation.results[0] as { sub?: string }).sub, 'ann');
+    for (const token of ['', 'a.b', 'a.b.c', '..', 5, null, `${Buffer.from('[]').toString('base64url')}.e30.e30`]) {
+      assert.deepEqual(ask(instance, { token }), { ok: true, results: [] }, JSON.stringify(token));
+    }
+  });
+
+  test('calls a conflict an evaluation error and goes on', async () => {
+    const instance = await instanceOf('allow := 1 if input.x\nallow := 2 if input.y');
+    const conflict = ask(instance, { x: true, y: true });
+    assert.ok(!conflict.ok && conflict.reason === 'evaluation_error', JSON.stringify(conflict));
+    assert.deepEqual(ask(instance, { x: true }), { ok: true, results: [1] });
+  });
+
+  test('stays within its memory and goes on after it ran out', async () => {
+    const instance = await instanceOf('allow if count([x | some x in numbers.range(1, input.n)]) > 0', '{}', 8 * MIB);
+    for (let i = 0; i < 3; i++) {
+      const evaluation = ask(instance, { n: 10_000_000 });
+      assert.ok(!evaluation.ok && evaluation.reason === 'out_of_memory', JSON.stringify(evaluation));
+      assert.ok(instance.memoryBytes() <= 8 * MIB);
+      assert.deepEqual(ask(instance, { n: 10 }), { ok: true, results: [true] });
+    }
+  });
+
+  test('takes an input that does not fit for out of memory', async () => {
+    const instance = await instanceOf('allow if input.x', '{}', 4 * MIB);
+    const evaluation = ask(instance, { x: 'x'.repeat(8 * MIB) });
+    assert.ok(!evaluation.ok && evaluation.reason === 'out_of_memory');
+    assert.deepEqual(ask(instance, { x: true }), { ok: true, results: [true] });
+  });
+
+  test('gives the memory of a large input back', async () => {
+    const instance = await instanceOf('allow if input.x');
+    const before = instance.memoryBytes();
+    for (let i = 0; i < 20; i++) ask(instance, { x: 'x'.repeat(i % 2 === 0 ? 20 * MIB : 10) });
+    ask(instance, { x: true });
+    assert.ok(instance.memoryBytes() <= before + 17 * MIB, `${instance.memoryBytes()}`);
+  });
+
+  test('survives an input that overflows the stack', async () => {
+    const instance = await instanceOf('allow := json.unmarshal(input.text)');
+    const evaluation = ask(instance, { text: '['.repeat(200_000) });
+    assert.ok(!evaluation.ok && evaluation.reason !== 'evaluation_error', JSON.stringify(evaluation));
+    assert.deepEqual(ask(instance, { text: 'true' }), { ok: true, results: [true] });
+  });
+
+  test('refuses what is no policy module', async () => {
+    const bad: readonly Uint8Array[] = [
+      Buffer.alloc(0),
+      Buffer.from('not wasm'),
+      Buffer.from('0061736d01000000', 'hex'),
+      // A module that imports four gigabytes of memory.
+      Buffer.from('0061736d01000000020f0103656e76066d656d6f7279020080800400', 'hex').subarray(0, 27),
+    ];
+    for (const wasm of bad) {
+      await assert.rejects(createWasmInstance(wasm, '{}', { memoryBytes: 64 * MIB }), { name: 'EngineError' });
+    }
+  });
+});
+
+describe('a snapshot', () => {
+  const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
+    prepareSnapshot(
+      { modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint) }], data: '{}', revisions: {} },
+      path,
+      createWasmInstance,
+      { memoryBytes: 64 * MIB },
+    );
+
+  test('finds a path below an entrypoint, and nothing beyond it', async () => {
+    const snapshot = await prepare(
+      'package envoy.authz\n\nallow := {"inner": {"deep": true}}\n',
+      'envoy/authz',
+      'envoy/authz/allow/inner/deep',
+    );
+    assert.deepEqual(snapshot.evaluate('envoy/authz/allow/inner/deep', '{}'), { ok: true, results: [true] });
+    assert.deepEqual(snapshot.evaluate('envoy/authz/allow/constructor', '{}'), { ok: true, results: [] });
+    const elsewhere = snapshot.evaluate('other/path', '{}');
+    assert.ok(!elsewhere.ok && elsewhere.reason === 'decision_undefined');
+  });
+
+  test('is refused when no entrypoint serves the decision, with the command that helps', async () => {
+    await assert.rejects(
+      prepare('package a\n\nb := 1\n', 'a/b', 'envoy/authz/allow'),
+      /the bundle has: a\/b\); build it with `opa build -t wasm -e envoy\/authz\/allow`/,
+    );
+  });
+
+  test('is refused when the policy cannot even be asked', async () => {
+    const rego = 'package envoy.authz\n\nallow if count([x | some x in numbers.range(1, 100000000)]) > 0\n';
+    await assert.rejects(prepare(rego, 'envoy/authz/allow', 'envoy/authz/allow'), /fails when it is asked/);
+  });
+});
