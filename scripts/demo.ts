@@ -40,7 +40,12 @@ try {
     ['an expired token', '/v1/data', await idp.sign(analyst, -3600), 401],
     ['a forged token', '/v1/data', await forger.sign(analyst), 401],
     ["another tenant's data", '/v1/tenants/globex/orders', token, 403],
-    ["a tenant's data from another region", '/v1/tenants/acme/orders', await idp.sign({ ...analyst, region: 'us' }), 403],
+    [
+      "a tenant's data from another region",
+      '/v1/tenants/acme/orders',
+      await idp.sign({ ...analyst, region: 'us' }),
+      403,
+    ],
     ['a path nobody granted', '/admin', token, 403],
     ['an ambiguous path', '/v1/data/..%2f..%2fadmin', token, 400],
   ];

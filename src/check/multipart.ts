@@ -8,22 +8,30 @@ export class MultipartError extends Error {
 
 const MAX_PARTS = 1000;
 
-/** The parameters of a header such as Content-Type or Content-Disposition (RFC 2045 section 5.1), names in lower case. */
+const TOKEN = "[A-Za-z0-9!#$%&'*+.^_`|~-]+";
+const PARAMETER = new RegExp(`\\s*;\\s*(${TOKEN})\\s*=\\s*(?:"((?:[^"\\\\\\r\\n]|\\\\.)*)"|(${TOKEN}))`, 'y');
+
+/**
+ * The value and the parameters of a header such as Content-Type (RFC 2045 section 5.1), names in lower case. Throws
+ * MultipartError for what Go's mime.ParseMediaType refuses.
+ */
 export function headerParameters(header: string): { readonly value: string; readonly parameters: Map<string, string> } {
   const parameters = new Map<string, string>();
   const cut = header.indexOf(';');
   const value = (cut < 0 ? header : header.slice(0, cut)).trim().toLowerCase();
   if (cut < 0) return { value, parameters };
-  const pattern = /\s*;\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*/gy;
-  pattern.lastIndex = cut;
   let end = cut;
-  for (let match = pattern.exec(header); match !== null; match = pattern.exec(header)) {
+  for (;;) {
+    PARAMETER.lastIndex = end;
+    const match = PARAMETER.exec(header);
+    if (match === null) break;
     const name = (match[1] ?? '').toLowerCase();
     if (parameters.has(name)) throw new MultipartError('duplicate parameter');
-    parameters.set(name, match[2] === undefined ? (match[3] ?? '') : match[2].replace(/\\(.)/g, '$1'));
-    end = pattern.lastIndex;
+    // Only what would otherwise end or split the string is escaped; a backslash before a letter is a backslash.
+    parameters.set(name, match[2]?.replace(/\\([()<>@,;:\\"/[\]?=])/g, '$1') ?? match[3] ?? '');
+    end = PARAMETER.lastIndex;
   }
-  if (header.slice(end).replace(/[\s;]/g, '') !== '') throw new MultipartError('malformed parameter');
+  if (!/^\s*;?\s*$/.test(header.slice(end))) throw new MultipartError('malformed parameter');
   return { value, parameters };
 }
 
@@ -31,8 +39,7 @@ export function headerParameters(header: string): { readonly value: string; read
 export function parseMultipart(body: string, boundary: string): JsonObject {
   const values: MutableJsonObject = emptyObject();
   for (const part of partsOf(body, boundary)) {
-    const disposition = headerParameters(part.headers.get('content-disposition') ?? '');
-    const name = disposition.value === 'form-data' ? (disposition.parameters.get('name') ?? '') : '';
+    const name = fieldName(part.headers.get('content-disposition') ?? '');
     if (name === '') continue;
     const isJson = (part.headers.get('content-type') ?? '').includes('application/json');
     const value: Json = isJson ? parseExact(part.content) : part.content;
@@ -41,6 +48,16 @@ export function parseMultipart(body: string, boundary: string): JsonObject {
     else values[name] = [value];
   }
   return values;
+}
+
+/** The field that a part is for; empty for a part that is for none. */
+function fieldName(disposition: string): string {
+  try {
+    const { value, parameters } = headerParameters(disposition);
+    return value === 'form-data' ? (parameters.get('name') ?? '') : '';
+  } catch {
+    return '';
+  }
 }
 
 type Part = { readonly headers: ReadonlyMap<string, string>; readonly content: string };
@@ -78,8 +95,15 @@ function nextBoundary(body: string, from: number, dash: string): { contentEnd: n
   }
 }
 
+// Go lets spaces in a part's header names pass.
+const HEADER_NAME = /^[A-Za-z0-9 !#$%&'*+.^_`|~-]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+
+/** RFC 2045 section 2.1; a line that starts with a blank goes on with the one before. */
 function readHeaders(body: string, from: number): { headers: Map<string, string>; contentAt: number } {
   const headers = new Map<string, string>();
+  let last: string | undefined;
   let at = from;
   for (;;) {
     const newline = body.indexOf('\n', at);
@@ -87,9 +111,16 @@ function readHeaders(body: string, from: number): { headers: Map<string, string>
     const line = body.slice(at, newline).replace(/\r$/, '');
     at = newline + 1;
     if (line === '') return { headers, contentAt: at };
+    if (CONTROL.test(line)) throw new MultipartError('malformed part header');
+    if (/^[ \t]/.test(line)) {
+      if (last === undefined) throw new MultipartError('malformed part header');
+      headers.set(last, `${headers.get(last)} ${line.trim()}`);
+      continue;
+    }
     const colon = line.indexOf(':');
-    if (colon <= 0) throw new MultipartError('malformed part header');
     const name = line.slice(0, colon).toLowerCase();
-    if (!headers.has(name)) headers.set(name, line.slice(colon + 1).trim());
+    if (colon < 0 || !HEADER_NAME.test(name)) throw new MultipartError('malformed part header');
+    last = headers.has(name) ? undefined : name;
+    if (last !== undefined) headers.set(name, line.slice(colon + 1).trim());
   }
 }
