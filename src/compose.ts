@@ -229,6 +229,7 @@ async function startServer(settings: Settings): Promise<Running> {
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
           budgetMs: evaluation.budget_ms,
+          reflection: plugin['enable-reflection'],
         });
         addresses.extAuthz = extAuthz.address;
         return () => extAuthz?.drain(drain.timeout_seconds * 1000);

@@ -11,7 +11,17 @@ export async function benchRequests(
   const requests: Buffer[] = [];
   for (let i = 0; i < count; i++) {
     const token = await signer.sign(
-      { sub: `user-${i}`, roles: ['analyst', 'viewer'], tenant: `tenant-${i % 50}`, region: 'eu', jti: `j-${i}` },
+      {
+        sub: `user-${i}`,
+        roles: ['analyst', 'viewer'],
+        tenant: `tenant-${i % 50}`,
+        region: 'eu',
+        jti: `j-${i}`,
+        email: `user-${i}@bench.example`,
+        scope: 'openid profile email read:items write:items',
+        azp: 'web-frontend',
+        sid: `s-${i * 7919}`,
+      },
       3600,
     );
     const path = `/v1/items/${i}?page=${i % 7}`;
@@ -45,6 +55,7 @@ export async function benchRequests(
                   'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36',
                   'x-forwarded-for': '203.0.113.9',
                   'x-forwarded-proto': 'https',
+                  traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
                   'x-request-id': id,
                 },
               },

@@ -15,6 +15,7 @@ import { uuid7 } from '../lib/uuid7.ts';
 import type { RefusalReason } from '../model/reasons.ts';
 import { clearSocketFile, parseAddress } from './address.ts';
 import { createHealth } from './health.ts';
+import { addReflection } from './reflection.ts';
 import { readRequest } from './request.ts';
 import { refusal, writeResponse } from './response.ts';
 import { DEADLINE_KEY, guardStreams } from './stream-guard.ts';
@@ -29,6 +30,7 @@ export type ServerOptions = {
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
   readonly budgetMs: number;
+  readonly reflection: boolean;
 };
 
 export type ExtAuthzServer = {
@@ -83,6 +85,7 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
     },
   });
   server.addService(healthService, { ...health.handlers });
+  if (options.reflection) await addReflection(server);
   if (socketFile !== undefined) await clearSocketFile(socketFile);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) =>

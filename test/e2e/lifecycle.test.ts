@@ -141,6 +141,42 @@ describe('listening', () => {
   });
 });
 
+describe('reflection', () => {
+  /** The answer to "which services are there?" (ServerReflectionRequest.list_services). */
+  const listServices = (address: string): Promise<string> =>
+    new Promise((resolve) => {
+      const client = new Client(address, credentials.createInsecure());
+      const same = (value: Buffer): Buffer => value;
+      const call = client.makeBidiStreamRequest(
+        '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+        same,
+        same,
+      );
+      const finish = (text: string): void => {
+        resolve(text);
+        client.close();
+      };
+      call.on('data', (answer: Buffer) => finish(answer.toString('latin1')));
+      call.on('error', (error: { readonly code?: number }) => finish(`code ${error.code}`));
+      call.write(Buffer.from([0x3a, 0x00]));
+      call.end();
+    });
+
+  test('is served when it is switched on, and not otherwise', async (context) => {
+    const folder = scratchFolder(context);
+    const args = ['-b', buildPolicy(policy, folder)];
+    const config = { plugins: { envoy_ext_authz_grpc: { 'enable-reflection': true } } };
+    const server = await startPostern(context, { args, config, folder });
+    const listed = await listServices(server.grpc);
+    assert.ok(
+      listed.includes('envoy.service.auth.v3.Authorization') && listed.includes('grpc.health.v1.Health'),
+      listed,
+    );
+    const plain = await startPostern(context, { args, folder });
+    assert.equal(await listServices(plain.grpc), 'code 12');
+  });
+});
+
 describe('stopping', () => {
   test('SIGTERM of one of two replicas under load fails no request', async (context) => {
     const folder = scratchFolder(context);
