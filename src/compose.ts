@@ -8,7 +8,7 @@ import { compileSources, isSource } from './bundles/compile.ts';
 import { type Check, type CheckParts, createCheck } from './check/check.ts';
 import { readDescriptorSet } from './check/grpc-body.ts';
 import { classOf, reasonOf, refuse } from './check/outcome.ts';
-import type { Commands, Question, Running, Settings, Verdict } from './cli/ports.ts';
+import type { Commands, Running, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
 import type { Config } from './config/schema.ts';
 import { createDecisionLog } from './decisions/decision-log.ts';
@@ -25,6 +25,7 @@ import { type Part, startAll } from './lib/lifecycle.ts';
 import { messageOf } from './lib/message.ts';
 import { uuid7 } from './lib/uuid7.ts';
 import type { Snapshot } from './model/evaluation.ts';
+import type { ExplainedVerdict, Question } from './model/question.ts';
 import { toDecision } from './policy/decision.ts';
 import { createWasmInstance } from './policy/engine/wasm.ts';
 import { prepareSnapshot } from './policy/snapshot.ts';
@@ -275,7 +276,7 @@ function sinksOf({ config }: Settings, metrics: Metrics): Parameters<typeof crea
 }
 
 /** Decides one question here, through the same code that serves. */
-async function askOffline(settings: Settings, question: Question): Promise<Verdict> {
+async function askOffline(settings: Settings, question: Question): Promise<ExplainedVerdict> {
   const clock = systemClock;
   const metrics = createMetrics({ peerMetrics: false, peerBuckets: [] });
   let seen: Parameters<CheckParts['record']>[0] | undefined;

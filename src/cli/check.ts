@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../lib/message.ts';
+import type { ExplainedVerdict, Question } from '../model/question.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { type ConfigFlags, readConfiguration } from './configuration.ts';
-import type { AskOffline, AskServer, Io, Question, Verdict } from './ports.ts';
+import type { AskOffline, AskServer, Io } from './ports.ts';
 
 export type CheckFlags = ConfigFlags & {
   readonly bundle: readonly string[];
@@ -21,7 +22,7 @@ type Asking = { readonly offline: AskOffline; readonly server: AskServer };
 
 /** `postern check`: what would this request do? Returns the exit code: 1 when the answer is not the one expected. */
 export async function check(flags: CheckFlags, io: Io, ask: Asking): Promise<number> {
-  let verdict: Verdict;
+  let verdict: ExplainedVerdict;
   try {
     verdict = await answerOf(flags, io, ask);
   } catch (error) {
@@ -32,7 +33,7 @@ export async function check(flags: CheckFlags, io: Io, ask: Asking): Promise<num
   return flags.expect === undefined || (flags.expect === 'allow') === verdict.allowed ? 0 : 1;
 }
 
-function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<Verdict> {
+function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<ExplainedVerdict> {
   const question = questionOf(flags);
   if (flags.server !== undefined) {
     if (flags.bundle.length > 0) throw new Error('--server asks a running server; it takes no --bundle');
@@ -75,7 +76,7 @@ function headerOf(text: string): readonly [string, string] {
   return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
 }
 
-function describe(verdict: Verdict): string {
+function describe(verdict: ExplainedVerdict): string {
   const lines = [
     `${verdict.allowed ? 'allowed' : 'denied'} (HTTP ${verdict.httpStatus})`,
     ...(verdict.reason === undefined ? [] : [`reason: ${verdict.reason}`]),

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import type { ExplainedVerdict, Question, Verdict } from '../model/question.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** The process as the commands see it; main.ts is the only place that touches the real one. */
@@ -35,31 +36,8 @@ export type Running = {
 
 export type StartServer = (settings: Settings) => Promise<Running>;
 
-/** A request to ask about, as one would give it to curl, or as CheckRequest JSON (protojson). */
-export type Question = {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: string | undefined;
-  readonly principal: string | undefined;
-  readonly checkRequest: string | undefined;
-};
-
-/** What Envoy would do with the answer. */
-export type Verdict = {
-  readonly allowed: boolean;
-  readonly httpStatus: number;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: string;
-  readonly decisionId: string;
-  /** Known only when the question was decided in this process. */
-  readonly reason?: string;
-  readonly policyReasons?: readonly string[];
-  readonly cause?: string;
-};
-
 /** Decides with the policy given, in this process. */
-export type AskOffline = (settings: Settings, question: Question) => Promise<Verdict>;
+export type AskOffline = (settings: Settings, question: Question) => Promise<ExplainedVerdict>;
 /** Asks a running server. */
 export type AskServer = (address: string, question: Question) => Promise<Verdict>;
 

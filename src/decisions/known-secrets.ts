@@ -3,7 +3,8 @@ import { MAX_TEXT } from './scrub.ts';
 /** Shorter ones would be found in innocent texts. */
 const MIN_SECRET = 6;
 const MAX_PAIRS = 32;
-const MAX_KNOWN = 256;
+const MAX_VALUES = 64;
+const MAX_KNOWN = 512;
 
 /** Remembers the secrets of one request, so that a policy that repeats one in its result does not give it away. */
 export type KnownSecrets = {
@@ -12,7 +13,18 @@ export type KnownSecrets = {
   readonly spellings: () => readonly string[];
 };
 
+/** Learning is cheap: most policies answer with a boolean, and then nobody asks for the spellings. */
 export function createKnownSecrets(): KnownSecrets {
+  const values: string[] = [];
+  return {
+    learn: (value) => {
+      if (values.length < MAX_VALUES && value.length >= MIN_SECRET && value.length <= MAX_TEXT) values.push(value);
+    },
+    spellings: () => spellingsOf(values),
+  };
+}
+
+function spellingsOf(values: readonly string[]): readonly string[] {
   const known = new Set<string>();
 
   function add(secret: string): void {
@@ -25,8 +37,7 @@ export function createKnownSecrets(): KnownSecrets {
     known.add(bytes.toString('base64url'));
   }
 
-  function learn(value: string): void {
-    if (value.length < MIN_SECRET || value.length > MAX_TEXT || known.has(value)) return;
+  function addWithParts(value: string): void {
     add(value);
     const decoded = percentDecoded(value);
     if (decoded !== value) add(decoded);
@@ -35,7 +46,7 @@ export function createKnownSecrets(): KnownSecrets {
     if (credentials !== undefined) add(credentials.trimEnd());
     // The parts of a JWT behind its header (RFC 7515 section 3.1), which a policy may have taken apart.
     if (/eyJ/.test(decoded)) for (const part of decoded.split('.', 5).slice(1)) add(part);
-    if (scheme?.toLowerCase() === 'basic' && credentials !== undefined) learnBasic(credentials);
+    if (scheme?.toLowerCase() === 'basic' && credentials !== undefined) addBasic(credentials);
     // RFC 6265 section 4.2.1: a cookie header is a list of pairs.
     if (!decoded.includes('=')) return;
     for (const pair of decoded.split(/[;,&]\s*/, MAX_PAIRS)) {
@@ -45,13 +56,14 @@ export function createKnownSecrets(): KnownSecrets {
   }
 
   /** RFC 7617 section 2: base64 of user, colon, password. */
-  function learnBasic(credentials: string): void {
+  function addBasic(credentials: string): void {
     const pair = Buffer.from(credentials, 'base64').toString();
     add(pair);
     add(pair.slice(pair.indexOf(':') + 1));
   }
 
-  return { learn, spellings: () => [...known].sort((a, b) => b.length - a.length) };
+  for (const value of values) addWithParts(value);
+  return [...known].sort((a, b) => b.length - a.length);
 }
 
 function percentDecoded(value: string): string {

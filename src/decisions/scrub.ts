@@ -130,7 +130,7 @@ function decodeLoosely(text: string): string {
 function hasSecretJson(text: string): boolean {
   if (!text.includes('"') || !text.includes(':')) return false;
   const plain = text
-    .replace(/\\+u00([0-9A-Fa-f]{2})/g, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+    .replace(/\\u00([0-9A-Fa-f]{2})/g, (_all, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
     .replaceAll('\\', '');
   let names = 0;
   for (const match of plain.matchAll(JSON_KEY)) {

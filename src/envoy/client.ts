@@ -1,36 +1,18 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, fromBinary, fromJsonString, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials } from '@grpc/grpc-js';
+import type { Question, Verdict } from '../model/question.ts';
 import {
   CheckRequestSchema,
   type CheckResponse,
   CheckResponseSchema,
 } from './gen/envoy/service/auth/v3/external_auth_pb.ts';
 
-/** A request in the words of HTTP, from which a CheckRequest is made as Envoy would. */
-export type HttpQuestion = {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: string | undefined;
-  readonly principal: string | undefined;
-  /** A whole CheckRequest as protojson, instead. */
-  readonly checkRequest: string | undefined;
-};
-
-export type HttpVerdict = {
-  readonly allowed: boolean;
-  readonly httpStatus: number;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: string;
-  readonly decisionId: string;
-};
-
 const CHECK = '/envoy.service.auth.v3.Authorization/Check';
 const TIMEOUT_MS = 5000;
 
-/** CheckRequest bytes. Throws when the JSON is no CheckRequest. */
-export function requestBytes(question: HttpQuestion): Buffer {
+/** CheckRequest bytes, as Envoy would send them. Throws when the JSON is no CheckRequest. */
+export function requestBytes(question: Question): Buffer {
   const message =
     question.checkRequest === undefined
       ? create(CheckRequestSchema, fromHttp(question))
@@ -38,13 +20,7 @@ export function requestBytes(question: HttpQuestion): Buffer {
   return Buffer.from(toBinary(CheckRequestSchema, message));
 }
 
-function fromHttp({
-  method,
-  url,
-  headers,
-  body,
-  principal,
-}: HttpQuestion): MessageInitShape<typeof CheckRequestSchema> {
+function fromHttp({ method, url, headers, body, principal }: Question): MessageInitShape<typeof CheckRequestSchema> {
   // Not URL: it would tidy up the very paths that one wants to ask about.
   const match = /^(https?):\/\/([^/?#]+)([\s\S]*)$/.exec(url);
   if (match === null) throw new Error(`${url}: an http or https URL is expected`);
@@ -65,7 +41,7 @@ function fromHttp({
 }
 
 /** What Envoy does with CheckResponse bytes. */
-export function readVerdict(bytes: Uint8Array): HttpVerdict {
+export function readVerdict(bytes: Uint8Array): Verdict {
   const response = fromBinary(CheckResponseSchema, bytes);
   const { httpResponse } = response;
   const allowed = (response.status?.code ?? 0) === 0;
@@ -86,7 +62,7 @@ function decisionIdOf({ dynamicMetadata }: CheckResponse): string {
 }
 
 /** Asks an ext_authz server. Rejects when it cannot be reached or answers a gRPC error. */
-export async function askServer(address: string, question: HttpQuestion): Promise<HttpVerdict> {
+export async function askServer(address: string, question: Question): Promise<Verdict> {
   const request = requestBytes(question);
   const target = address.replace(/^grpc:\/\//, '').replace(/^unix:\/\//, 'unix:');
   const client = new Client(target, credentials.createInsecure());
