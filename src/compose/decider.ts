@@ -1,0 +1,110 @@
+import { createBundles } from '../bundles/bundles.ts';
+import { type Check, type CheckParts, createCheck } from '../check/check.ts';
+import { readDescriptorSet } from '../check/grpc-body.ts';
+import type { Settings } from '../cli/ports.ts';
+import { version } from '../cli/version.ts';
+import type { Config } from '../config/schema.ts';
+import { createIdentify } from '../identity/identify.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import type { Snapshot } from '../model/evaluation.ts';
+import { toDecision } from '../policy/decision.ts';
+import { createWasmInstance } from '../policy/engine/wasm.ts';
+import { prepareSnapshot } from '../policy/snapshot.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { stringify } from '../values/json.ts';
+import { createPolicySource } from './policy-source.ts';
+
+export type Decider = {
+  readonly check: Check;
+  readonly pin: () => (Snapshot & { readonly memoryBytes: () => number }) | undefined;
+  readonly isReady: () => boolean;
+  readonly status: () => object;
+  /** Bundles and key sets, in the order in which they start. */
+  readonly parts: readonly Part[];
+};
+
+export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'log' | 'env'>;
+
+/** Everything that turns a request into an answer; what serves and records it is put around it. */
+export function createDecider(
+  settings: DeciderSettings,
+  clock: Clock,
+  metrics: Metrics,
+  record: CheckParts['record'],
+  onReadiness: () => void,
+): Decider {
+  const { config, log } = settings;
+  const plugin = config.plugins.envoy_ext_authz_grpc;
+  const { paths, evaluation, identity } = config.postern;
+  const path = decisionPath(config);
+  let active: ReturnType<Decider['pin']>;
+
+  const source = createPolicySource(settings, path, (files) =>
+    createBundles({
+      config: config.bundles,
+      services: config.services,
+      files,
+      clock,
+      random: Math.random,
+      log,
+      prepare: ({ modules, data, revisions }) =>
+        prepareSnapshot({ modules, data: stringify(data), revisions }, path, createWasmInstance, {
+          memoryBytes: evaluation.memory_bytes,
+        }),
+      commit: (snapshot) => {
+        active = snapshot;
+        onReadiness();
+      },
+      onActivated: metrics.bundleActivated,
+      onFailed: metrics.bundleFailed,
+    }),
+  );
+  const callers =
+    identity === undefined
+      ? undefined
+      : createIdentify({
+          config: identity,
+          clock,
+          random: Math.random,
+          log,
+          onCache: metrics.tokenLookedUp,
+          onKeys: metrics.keysFetched,
+          onReady: onReadiness,
+        });
+  const check = createCheck({
+    clock,
+    pin: () => active,
+    identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
+    toDecision,
+    record,
+    dryRun: plugin['dry-run'],
+    maxInFlight: evaluation.max_in_flight,
+    input: {
+      paths,
+      skipBody: plugin['skip-request-body-parse'],
+      protoDescriptor:
+        plugin['proto-descriptor'] === undefined ? undefined : readDescriptorSet(plugin['proto-descriptor']),
+    },
+  });
+  return {
+    check,
+    pin: () => active,
+    isReady: () => active !== undefined && (callers?.isReady() ?? true),
+    status: () => ({
+      labels: { version, ...config.labels },
+      bundles: source.status(),
+      ...(callers === undefined ? {} : { identity: callers.status() }),
+    }),
+    parts: [
+      source.part,
+      ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
+    ],
+  };
+}
+
+/** The path of the decision, without slashes around it; `query` is its older spelling. */
+export const decisionPath = (config: Config): string => {
+  const { path, query } = config.plugins.envoy_ext_authz_grpc;
+  return query === undefined ? path.replace(/^\/+|\/+$/g, '') : query.split('.').slice(1).join('/');
+};
