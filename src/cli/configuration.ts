@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
 import { messageOf } from '../lib/message.ts';
 
@@ -14,11 +14,19 @@ export function readConfiguration(
   env: { readonly [name: string]: string | undefined },
 ): LoadedConfig {
   const readText = (file: string): string => readFileSync(file, 'utf8');
+  const isReadable = (file: string): boolean => {
+    try {
+      accessSync(file, constants.R_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  };
   let text: string | undefined;
   try {
     text = flags.configFile === undefined ? undefined : readText(flags.configFile);
   } catch (error) {
     return { ok: false, problems: [`--config-file: ${messageOf(error)}`] };
   }
-  return loadConfig({ text, env, set: flags.set, setFile: flags.setFile, readText });
+  return loadConfig({ text, env, set: flags.set, setFile: flags.setFile, readText, isReadable });
 }

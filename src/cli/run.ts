@@ -57,8 +57,13 @@ function describe(running: Running): string {
   const bundles = Object.entries(running.revisions()).map(
     ([name, revision]) => `${name} (revision ${revision || 'none'})`,
   );
-  const input =
-    '{"input":{"attributes":{"request":{"http":{"method":"GET","path":"/v1/data"}}},"parsed_path":["v1","data"]}}';
+  const input = JSON.stringify({
+    input: {
+      attributes: { request: { http: { method: 'GET', path: '/v1/data' } } },
+      parsed_path: ['v1', 'data'],
+      identity: { authenticated: true, subject: 'ann', claims: { roles: ['analyst'] } },
+    },
+  });
   return [
     'Postern is serving.',
     `  ext_authz gRPC   ${addresses.extAuthz}`,

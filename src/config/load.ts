@@ -14,6 +14,7 @@ export type ConfigSource = {
   readonly set: readonly string[];
   readonly setFile: readonly string[];
   readonly readText: (file: string) => string;
+  readonly isReadable: (file: string) => boolean;
 };
 
 export type LoadedConfig =
@@ -48,7 +49,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   const config = completed as Config;
   // Only sections of the right shape can be looked at more closely.
   const isSound = (section: string): boolean => !invalid.some((problem) => problem.startsWith(section));
-  const problems = [...refused, ...invalid, ...contradictionsIn(config, isSound)];
+  const problems = [...refused, ...invalid, ...contradictionsIn(config, isSound, source.isReadable)];
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(config), warnings };
 }
@@ -149,7 +150,11 @@ function describe(findings: readonly Finding[]): string[] {
 }
 
 /** What no single option can be blamed for. */
-function contradictionsIn(config: Config, isSound: (section: string) => boolean): string[] {
+function contradictionsIn(
+  config: Config,
+  isSound: (section: string) => boolean,
+  isReadable: (file: string) => boolean,
+): string[] {
   const problems: string[] = [];
   const services = isSound('services') ? Object.keys(config.services) : [];
   for (const [name, bundle] of isSound('bundles') && isSound('services') ? Object.entries(config.bundles) : []) {
@@ -174,7 +179,18 @@ function contradictionsIn(config: Config, isSound: (section: string) => boolean)
     if (places.length !== 1) {
       problems.push(`postern.identity.issuers.${i}: exactly one of jwks_uri, jwks_file and discovery is needed`);
     }
+    if (issuer.jwks_file !== undefined && !isReadable(issuer.jwks_file)) {
+      problems.push(`postern.identity.issuers.${i}.jwks_file: ${issuer.jwks_file} cannot be read`);
+    }
   });
+  const descriptor = plugin?.['proto-descriptor'];
+  if (descriptor !== undefined && !isReadable(descriptor)) {
+    problems.push(`plugins.envoy_ext_authz_grpc.proto-descriptor: ${descriptor} cannot be read`);
+  }
+  const buckets = plugin?.['grpc-request-duration-seconds-buckets'] ?? [];
+  if (buckets.some((bound, i) => bound <= (buckets[i - 1] ?? 0))) {
+    problems.push('plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets: bounds must grow');
+  }
   return problems;
 }
 

@@ -54,6 +54,7 @@ const bundle = Type.Object({
 const extAuthz = section({
   addr: text('Where the ext_authz gRPC server listens: `HOST:PORT`, `:PORT`, `grpc://HOST:PORT` or `unix:///PATH`.', {
     default: '127.0.0.1:9191',
+    pattern: '^(?:(?:grpc://)?[^/]*:[0-9]{1,5}/?|unix://@?.+)$',
   }),
   path: text('Path of the decision, slashes for dots.', { default: 'envoy/authz/allow' }),
   query: Type.Optional(text('The same as `path` in its older spelling, `data.envoy.authz.allow`.')),

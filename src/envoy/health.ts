@@ -8,6 +8,8 @@ export type Health = {
   readonly handlers: { readonly check: UntypedHandleCall; readonly watch: UntypedHandleCall };
   /** Tells those who watch that readiness may have changed. */
   readonly changed: () => void;
+  /** Ends what watches, which would otherwise hold its connection for ever. */
+  readonly stop: () => void;
 };
 
 const SERVING = numberField(1, 1);
@@ -30,6 +32,10 @@ export function createHealth(services: readonly string[], isReady: () => boolean
   return {
     changed: () => {
       for (const call of watchers.keys()) tell(call);
+    },
+    stop: () => {
+      for (const call of watchers.keys()) call.end();
+      watchers.clear();
     },
     handlers: {
       check: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {

@@ -25,7 +25,7 @@ export type ServerOptions = {
   readonly check: Check;
   readonly clock: Clock;
   readonly isReady: () => boolean;
-  /** Counts a refusal that was made before the check was asked. */
+  /** Counts a refusal that was made after the check, because its answer could not be sent. */
   readonly onRefused: (reason: RefusalReason) => void;
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
@@ -67,6 +67,8 @@ const healthService: ServiceDefinition = {
 export async function startServer(options: ServerOptions): Promise<ExtAuthzServer> {
   const { target, socketFile } = parseAddress(options.address);
   const answer = createAnswer(options);
+  const refuseUnread = (reason: RefusalReason): Promise<Buffer> =>
+    answer({ unreadable: refuse(reason) }, Number.POSITIVE_INFINITY);
   const health = createHealth([SERVICE], options.isReady);
   const server = new Server({
     'grpc.max_receive_message_length': options.maxReceiveBytes,
@@ -81,7 +83,7 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   server.addService(authorizationService, {
     check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
       const deadline = Number(call.metadata.get(DEADLINE_KEY)[0]);
-      void answer(call.request, deadline).then((response) => reply(null, response));
+      void answer(read(call.request), deadline).then((response) => reply(null, response));
     },
   });
   server.addService(healthService, { ...health.handlers });
@@ -104,13 +106,16 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
       budgetMs: options.budgetMs,
       maxMessageBytes: options.maxReceiveBytes,
       method: CHECK,
-      refuse: (reason) => refuseHere(options, reason),
+      refuse: refuseUnread,
     });
   }
   return {
     address: socketFile === undefined ? target.replace(/:[0-9]+$/, `:${port}`) : options.address,
     readinessChanged: health.changed,
-    drain: (timeoutMs) => drain(server, sessions, timeoutMs),
+    drain: (timeoutMs) => {
+      health.stop();
+      return drain(server, sessions, timeoutMs);
+    },
   };
 }
 
@@ -127,11 +132,13 @@ function refuseHere({ clock, onRefused }: ServerOptions, reason: RefusalReason):
   return refusal(reason, uuid7(clock.wallMs()));
 }
 
-/** CheckRequest bytes to CheckResponse bytes. Never rejects. */
-function createAnswer(options: ServerOptions): (request: Buffer, deadlineMs: number) => Promise<Buffer> {
+type Request = Parameters<Check>[0]['request'];
+
+/** A request to CheckResponse bytes. Never rejects. */
+function createAnswer(options: ServerOptions): (request: Request, deadlineMs: number) => Promise<Buffer> {
   return async (request, deadlineMs) => {
     try {
-      const response = writeResponse(await options.check({ request: read(request), deadlineMs }));
+      const response = writeResponse(await options.check({ request, deadlineMs }));
       return response.length <= options.maxSendBytes ? response : refuseHere(options, 'decision_invalid');
     } catch {
       return refuseHere(options, 'internal_error');
@@ -139,7 +146,8 @@ function createAnswer(options: ServerOptions): (request: Buffer, deadlineMs: num
   };
 }
 
-function read(request: Buffer): Parameters<Check>[0]['request'] {
+/** CheckRequest bytes to facts, or to why they are none. */
+function read(request: Buffer): Request {
   try {
     return readRequest(request);
   } catch (error) {

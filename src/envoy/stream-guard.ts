@@ -17,7 +17,7 @@ export type StreamGuard = {
   /** Path of the method whose faults must be answered in-band. */
   readonly method: string;
   /** CheckResponse bytes for a message that is too large, or none. */
-  readonly refuse: (reason: 'request_too_large' | 'request_unreadable') => Buffer;
+  readonly refuse: (reason: 'request_too_large' | 'request_unreadable') => Promise<Buffer>;
 };
 
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;
@@ -58,11 +58,10 @@ function judgeSize(stream: ServerHttp2Stream, guard: StreamGuard, handOver: () =
   const stopLooking = (): void => {
     stream.removeListener('readable', look);
     stream.removeListener('end', refuseNothing);
-    stream.removeListener('error', ignore);
   };
   const refuseNothing = (): void => {
     stopLooking();
-    answerInBand(stream, guard.refuse('request_unreadable'));
+    void guard.refuse('request_unreadable').then((answer) => answerInBand(stream, answer));
   };
   const look = (): void => {
     const head = stream.read(FRAME_HEADER_BYTES) as Buffer | null;
@@ -73,9 +72,10 @@ function judgeSize(stream: ServerHttp2Stream, guard: StreamGuard, handOver: () =
     }
     stopLooking();
     if (head.readUInt32BE(1) > guard.maxMessageBytes) {
-      answerInBand(stream, guard.refuse('request_too_large'));
+      void guard.refuse('request_too_large').then((answer) => answerInBand(stream, answer));
       return;
     }
+    stream.removeListener('error', ignore);
     stream.unshift(head);
     handOver();
   };
@@ -85,10 +85,10 @@ function judgeSize(stream: ServerHttp2Stream, guard: StreamGuard, handOver: () =
 }
 
 function answerInBand(stream: ServerHttp2Stream, message: Buffer): void {
+  if (stream.destroyed) return;
   const frame = Buffer.alloc(FRAME_HEADER_BYTES + message.length);
   frame.writeUInt32BE(message.length, 1);
   message.copy(frame, FRAME_HEADER_BYTES);
-  stream.on('error', () => {});
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   stream.once('wantTrailers', () => {
     stream.sendTrailers({ 'grpc-status': '0' });

@@ -8,7 +8,14 @@ type Extra = {
   readonly setFile?: readonly string[];
 };
 const load = (text: string | undefined, { env = {}, set = [], setFile = [] }: Extra = {}): LoadedConfig =>
-  loadConfig({ text, env, set, setFile, readText: (file) => `content of ${file}\n` });
+  loadConfig({
+    text,
+    env,
+    set,
+    setFile,
+    readText: (file) => `content of ${file}\n`,
+    isReadable: (file) => file !== 'missing',
+  });
 
 function configOf(loaded: LoadedConfig): Extract<LoadedConfig, { ok: true }> {
   assert.ok(loaded.ok, JSON.stringify(loaded));
@@ -109,8 +116,8 @@ services: { s: { url: x, credentials: { s3_signing: {} } } }
   test('contradictions are problems too', () => {
     const text = `
 bundles: { a: { service: nope, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } }, b: {} }
-postern: { identity: { issuers: [{ issuer: i }, { issuer: j, jwks_file: f, discovery: true }] } }
-plugins: { envoy_ext_authz_grpc: { query: "data.a[_]" } }
+postern: { identity: { issuers: [{ issuer: i }, { issuer: j, jwks_file: missing, discovery: true }] } }
+plugins: { envoy_ext_authz_grpc: { query: "data.a[_]", proto-descriptor: missing, grpc-request-duration-seconds-buckets: [1, 1] } }
 `;
     const problems = problemsOf(load(text));
     for (const path of [
@@ -120,6 +127,9 @@ plugins: { envoy_ext_authz_grpc: { query: "data.a[_]" } }
       'postern.identity.issuers.0',
       'postern.identity.issuers.1',
       'plugins.envoy_ext_authz_grpc.query',
+      'plugins.envoy_ext_authz_grpc.proto-descriptor',
+      'plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets',
+      'postern.identity.issuers.1.jwks_file',
     ]) {
       assert.ok(
         problems.some((problem) => problem.startsWith(path)),
