@@ -91,7 +91,7 @@ const issuer = Type.Object(
       default: [],
       maxItems: 100,
     }),
-    algorithms: Type.Array(Type.Union(algorithms.map((name) => Type.Literal(name))), {
+    algorithms: Type.Array(Type.Enum([...algorithms]), {
       description: 'Signature algorithms that are accepted.',
       default: [...algorithms],
       minItems: 1,
