@@ -27,18 +27,31 @@ function findOpa(searchPath: string): string | undefined {
     });
 }
 
+export type Compilation = {
+  readonly sources: readonly string[];
+  /** Path of the decision; becomes the entrypoint. */
+  readonly path: string;
+  /** Patterns of files to leave out, beside tests. */
+  readonly ignore: readonly string[];
+  readonly output: string;
+  /** Where to look for opa, as PATH has it. */
+  readonly searchPath: string;
+};
+
 /**
- * Rego sources to a bundle at `output`, by `opa build` (https://www.openpolicyagent.org/docs/cli#build). `path` becomes
- * the entrypoint. Rejects with what opa said, or with the command to run where there is no opa.
+ * Rego sources to a bundle at `output`, by `opa build` (https://www.openpolicyagent.org/docs/cli#build). Rejects with
+ * what opa said, or with the command to run where there is no opa.
  */
-export async function compileSources(
-  sources: readonly string[],
-  path: string,
-  output: string,
-  searchPath: string,
-): Promise<void> {
+export async function compileSources({ sources, path, ignore, output, searchPath }: Compilation): Promise<void> {
   const opa = findOpa(searchPath);
-  const words = ['build', '-t', 'wasm', '-e', path, '--ignore', '*_test.rego'];
+  const words = [
+    'build',
+    '-t',
+    'wasm',
+    '-e',
+    path,
+    ...['*_test.rego', ...ignore].flatMap((pattern) => ['--ignore', pattern]),
+  ];
   if (opa === undefined) {
     const command = ['opa', ...words, '-o bundle.tar.gz', ...sources].join(' ');
     throw new Error(

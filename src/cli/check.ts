@@ -49,6 +49,7 @@ function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<ExplainedVerd
       diagnosticAddress: '',
       bundlePaths: flags.bundle,
       sourcePaths: [],
+      ignore: [],
       log: createLogger('error', 'text', io.stderr),
       env: io.env,
     },

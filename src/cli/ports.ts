@@ -19,6 +19,8 @@ export type Settings = {
   /** Bundle files and directories, and Rego sources, given on the command line. */
   readonly bundlePaths: readonly string[];
   readonly sourcePaths: readonly string[];
+  /** Patterns of files that are left out when sources are compiled. */
+  readonly ignore: readonly string[];
   readonly log: Logger;
   readonly env: Io['env'];
 };

@@ -26,10 +26,15 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
     .option('-a, --addr <address>', 'where the HTTP API listens', '127.0.0.1:8181')
     .option('--diagnostic-addr <address>', 'where metrics and health are served', '127.0.0.1:9090')
     .option('-b, --bundle <path>', 'a bundle file or directory to serve', collect, [])
+    .option('--ignore <pattern>', 'files to leave out when Rego sources are compiled', collect, [])
+    .option('--shutdown-wait-period <seconds>', 'sets postern.drain.delay_seconds', requireSeconds)
+    .option('--shutdown-grace-period <seconds>', 'sets postern.drain.timeout_seconds', requireSeconds)
+    .addOption(new Option('--skip-version-check').hideHelp())
+    .addOption(new Option('--disable-telemetry').hideHelp())
     .addOption(new Option('-l, --log-level <level>').choices(logLevels).default('info'))
     .addOption(new Option('--log-format <format>').choices(logFormats).default('json'))
-    .action(async (paths: readonly string[], flags: Omit<RunFlags, 'paths'>) => {
-      exitCode = await run({ ...flags, paths }, io, commands.startServer);
+    .action(async (paths: readonly string[], flags: Omit<RunFlags, 'paths'> & DrainFlags) => {
+      exitCode = await run({ ...flags, set: [...drainSettings(flags), ...flags.set], paths }, io, commands.startServer);
     });
 
   withConfigFlags(program.command('check'))
@@ -62,11 +67,24 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
   return exitCode;
 }
 
+type DrainFlags = { readonly shutdownWaitPeriod?: string; readonly shutdownGracePeriod?: string };
+
+/** OPA's flags for what is an option here. */
+const drainSettings = ({ shutdownWaitPeriod: wait, shutdownGracePeriod: grace }: DrainFlags): readonly string[] => [
+  ...(wait === undefined ? [] : [`postern.drain.delay_seconds=${wait}`]),
+  ...(grace === undefined ? [] : [`postern.drain.timeout_seconds=${grace}`]),
+];
+
 const withConfigFlags = (command: Command): Command =>
   command
     .option('-c, --config-file <file>', "configuration, OPA's YAML")
     .option('--set <key=value>', 'override one option', collect, [])
     .option('--set-file <key=path>', "override one option with a file's content", collect, []);
+
+function requireSeconds(text: string): string {
+  if (!/^[0-9]{1,8}$/.test(text)) throw new InvalidArgumentError('a number of seconds is expected');
+  return text;
+}
 
 function requireUrl(text: string): string {
   if (!/^https?:\/\/[^/?#]+/.test(text)) throw new InvalidArgumentError('an http or https URL is expected');

@@ -11,6 +11,7 @@ export type RunFlags = ConfigFlags & {
   readonly logFormat: LogFormat;
   readonly bundle: readonly string[];
   readonly paths: readonly string[];
+  readonly ignore: readonly string[];
 };
 
 /** `postern run`: serves until it is told to stop. Returns the exit code. */
@@ -31,6 +32,7 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
       diagnosticAddress: flags.diagnosticAddr,
       bundlePaths: flags.bundle,
       sourcePaths: flags.paths,
+      ignore: flags.ignore,
       log,
       env: io.env,
     });

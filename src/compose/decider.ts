@@ -24,7 +24,7 @@ export type Decider = {
   readonly parts: readonly Part[];
 };
 
-export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'log' | 'env'>;
+export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
 /** Everything that turns a request into an answer; what serves and records it is put around it. */
 export function createDecider(

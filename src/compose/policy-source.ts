@@ -10,7 +10,7 @@ type BundleFile = { readonly name: string; readonly path: string };
 
 /** The bundles of configuration and command line, as a part to start; Rego sources among the latter are compiled first. */
 export function createPolicySource(
-  { bundlePaths, sourcePaths, env }: Pick<Settings, 'bundlePaths' | 'sourcePaths' | 'env'>,
+  { bundlePaths, sourcePaths, ignore, env }: Pick<Settings, 'bundlePaths' | 'sourcePaths' | 'ignore' | 'env'>,
   path: string,
   create: (files: readonly BundleFile[]) => Bundles,
 ): { readonly part: Part; readonly status: () => object } {
@@ -21,7 +21,7 @@ export function createPolicySource(
     if (sources.length === 0) return [];
     folder = mkdtempSync(join(tmpdir(), 'postern-'));
     const output = join(folder, 'bundle.tar.gz');
-    await compileSources(sources, path, output, env['PATH'] ?? '');
+    await compileSources({ sources, path, ignore, output, searchPath: env['PATH'] ?? '' });
     return [{ name: 'sources', path: output }];
   }
 

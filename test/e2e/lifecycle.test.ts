@@ -95,7 +95,10 @@ describe('starting', () => {
     mkdirSync(join(folder, 'rego'));
     writeFileSync(join(folder, 'rego/policy.rego'), policy);
     const path = `${join(root, '.tools/bin')}:${process.env['PATH']}`;
-    const server = await startPostern(context, { args: [join(folder, 'rego')], folder, env: { PATH: path } });
+    writeFileSync(join(folder, 'rego/broken.rego'), 'nonsense');
+    // The flags that OPA's own pod specs carry.
+    const flags = ['--ignore=.*', '--ignore', 'broken*', '--skip-version-check', '--shutdown-wait-period', '0'];
+    const server = await startPostern(context, { args: [...flags, join(folder, 'rego')], folder, env: { PATH: path } });
     const client = checkClient(server.grpc);
     const reply = await client.send(httpRequest({ path: '/fine' }));
     client.close();
