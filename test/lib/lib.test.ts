@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { backoffMs } from '../../src/lib/backoff.ts';
+import { hideSecrets } from '../../src/lib/hide-secrets.ts';
+import { startAll } from '../../src/lib/lifecycle.ts';
+import { uuid7 } from '../../src/lib/uuid7.ts';
+
+test('a UUIDv7 carries its time, its version and its variant, and no two are equal', () => {
+  const ids = Array.from({ length: 2000 }, () => uuid7(0x0123456789ab));
+  for (const id of ids) assert.match(id, /^01234567-89ab-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.equal(new Set(ids).size, ids.length);
+});
+
+test('back-off doubles up to its cap, and is never less than half of it', () => {
+  for (let failures = 0; failures < 100; failures++) {
+    const full = Math.min(30_000, 500 * 2 ** failures);
+    assert.equal(
+      backoffMs(failures, 500, 30_000, () => 0),
+      full / 2,
+    );
+    assert.ok(backoffMs(failures, 500, 30_000, () => 0.999) < full);
+  }
+});
+
+test('secrets of a configuration are hidden, names of files stay', () => {
+  const shown = JSON.stringify(
+    hideSecrets({
+      services: {
+        s: {
+          url: 'https://u:s3cr3t@h/p',
+          credentials: { bearer: { token: 's3cr3t', token_path: '/f' } },
+          headers: { a: 's3cr3t' },
+        },
+      },
+      list: [{ client_secret: 's3cr3t' }],
+    }),
+  );
+  assert.ok(!shown.includes('s3cr3t') && shown.includes('/f') && shown.includes('@h/p'), shown);
+});
+
+test('parts start in order and stop backwards; one that fails stops what had started', async () => {
+  const told: string[] = [];
+  const part = (name: string, fails = false): { name: string; start: () => void; stop: () => void } => ({
+    name,
+    start: () => {
+      told.push(`+${name}`);
+      if (fails) throw new Error(name);
+    },
+    stop: () => void told.push(`-${name}`),
+  });
+  const stop = await startAll([part('a'), part('b')], () => {});
+  await stop();
+  await stop();
+  assert.deepEqual(told.splice(0), ['+a', '+b', '-b', '-a']);
+  await assert.rejects(
+    startAll([part('a'), part('b', true), part('c')], () => {}),
+    /b/,
+  );
+  assert.deepEqual(told, ['+a', '+b', '-b', '-a']);
+});
