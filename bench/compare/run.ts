@@ -34,22 +34,17 @@ try {
   const add = async (name: string, starting: Promise<Server>): Promise<void> => {
     candidates.push({ name, server: await starting, perDecision: [] });
   };
-  const budget = { evaluation: { budget_ms: 5000 } };
-
   const peer = process.env['PEER'];
   if (peer !== undefined && peer !== '') {
     await add('peer, token decoded', startPeer(scope, peer, { folder, args: ['--bundle', fixture('decode')] }));
   }
-  await add(
-    'postern, token decoded',
-    startPostern(scope, { folder, args: ['--bundle', bundle('decode')], config: { postern: budget } }),
-  );
+  await add('postern, token decoded', startPostern(scope, { folder, args: ['--bundle', bundle('decode')] }));
   await add(
     'postern, token verified',
     startPostern(scope, {
       folder,
       args: ['--bundle', bundle('verified')],
-      config: { postern: { ...budget, identity } },
+      config: { postern: { identity } },
     }),
   );
   await add(
@@ -57,7 +52,7 @@ try {
     startPostern(scope, {
       folder,
       args: ['--bundle', bundle('verified')],
-      config: { postern: { ...budget, identity, decision_file: { path: join(folder, 'decisions.log') } } },
+      config: { postern: { identity, decision_file: { path: join(folder, 'decisions.log') } } },
     }),
   );
 

@@ -1,6 +1,9 @@
 import type { JsonObject } from '../model/json.ts';
 import { emptyObject } from '../values/json.ts';
-import { type Bundle, BundleError, type Module, mergeInto, rootsOverlap } from './bundle.ts';
+import type { Bundle, Module } from './bundle.ts';
+import { mergeInto } from './data.ts';
+import { BundleError } from './error.ts';
+import { rootsOverlap } from './roots.ts';
 
 /** All bundles as one policy. */
 export type Policy = {
@@ -9,7 +12,7 @@ export type Policy = {
   readonly revisions: { readonly [bundle: string]: string };
 };
 
-/** Merges bundles whose roots are disjoint. Throws BundleError. */
+/** Merges bundles whose roots are disjoint and of which one has modules. Throws BundleError. */
 function mergeBundles(bundles: ReadonlyMap<string, Bundle>): Policy {
   const list = [...bundles];
   const data = emptyObject();
@@ -20,6 +23,9 @@ function mergeBundles(bundles: ReadonlyMap<string, Bundle>): Policy {
     }
     mergeInto(data, bundle.data, name);
   });
+  const compiled = list.filter(([, { modules }]) => modules.length > 0).map(([name]) => name);
+  // A module says itself what it answers for; a second one could answer for what the roots give to the first.
+  if (compiled.length > 1) throw new BundleError(`only one bundle may have policy modules: ${compiled.join(', ')}`);
   return {
     modules: list.flatMap(([, { modules }]) => modules),
     data,
@@ -28,8 +34,11 @@ function mergeBundles(bundles: ReadonlyMap<string, Bundle>): Policy {
 }
 
 export type Activation = {
-  /** Takes a new version of one bundle; resolves when it serves. Rejects when it cannot, and then the old one serves. */
-  readonly offer: (name: string, bundle: Bundle) => Promise<void>;
+  /**
+   * Takes a new version of one bundle. Resolves with the revisions that serve now and did not before; with none while
+   * other bundles are still to come. Rejects when it cannot serve, and then what served before still does.
+   */
+  readonly offer: (name: string, bundle: Bundle) => Promise<ReadonlyMap<string, string>>;
 };
 
 /**
@@ -42,12 +51,19 @@ export function createActivation<Prepared>(
   commit: (prepared: Prepared) => void,
 ): Activation {
   let accepted: ReadonlyMap<string, Bundle> = new Map();
-  let last: Promise<void> = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
+  const waiting = new Set<string>();
 
-  async function activate(name: string, bundle: Bundle): Promise<void> {
+  async function activate(name: string, bundle: Bundle): Promise<ReadonlyMap<string, string>> {
     const next = new Map(accepted).set(name, bundle);
-    if (names.every((needed) => next.has(needed))) commit(await prepare(mergeBundles(next)));
+    const isComplete = names.every((needed) => next.has(needed));
+    if (isComplete) commit(await prepare(mergeBundles(next)));
     accepted = next;
+    waiting.add(name);
+    if (!isComplete) return new Map();
+    const fresh = [...waiting].map((each) => [each, next.get(each)?.revision ?? ''] as const);
+    waiting.clear();
+    return new Map(fresh);
   }
 
   return {

@@ -2,7 +2,8 @@ import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy } from './activate.ts';
-import { BundleError, readBundle } from './bundle.ts';
+import { readBundle } from './bundle.ts';
+import { BundleError } from './error.ts';
 import { createPoll } from './poll.ts';
 import { createFileSource } from './sources/file.ts';
 import { createHttpSource } from './sources/http.ts';
@@ -49,13 +50,24 @@ export type Bundles = {
 const FILE_LIMIT_BYTES = 209_715_200;
 const FIRST_LOOK_MS = 2000;
 
-/** Where policy comes from: every source is looked at, and what is good is activated. */
+/** Where policy comes from: every source is looked at, and what is good is activated. Throws BundleError. */
 export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bundles {
   const { config, services, files, clock, random, log } = options;
   const statuses = new Map<string, BundleStatus>();
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new BundleError(`two bundles are called ${twice}`);
   const activation = createActivation(names, options.prepare, options.commit);
   const now = (): string => new Date(clock.wallMs()).toISOString();
+
+  function setActive(name: string, revision: string): void {
+    const status = statuses.get(name);
+    if (status === undefined) return;
+    status.active_revision = revision;
+    status.last_successful_activation = now();
+    options.onActivated(name, clock.wallMs());
+    log.info({ bundle: name, revision }, 'bundle activated');
+  }
 
   function lookAt(name: string, source: BundleSource): (signal: AbortSignal) => Promise<void> {
     const status: BundleStatus = { name };
@@ -68,14 +80,11 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
-          const bundle = readBundle(fetched.files);
-          await activation.offer(name, bundle);
+          const activated = await activation.offer(name, readBundle(fetched.files));
           // Only now: a version that could not be activated is asked for again.
           tag = fetched.tag;
-          status.active_revision = bundle.revision;
-          status.last_successful_activation = now();
-          options.onActivated(name, clock.wallMs());
-          log.info({ bundle: name, revision: bundle.revision }, 'bundle activated');
+          for (const [each, revision] of activated) setActive(each, revision);
+          if (activated.size === 0) log.info({ bundle: name }, 'bundle read; other bundles are still to come');
         }
         delete status.code;
         delete status.message;

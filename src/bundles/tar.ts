@@ -6,6 +6,7 @@ export class ArchiveError extends Error {
 export type ArchiveLimits = { readonly entries: number; readonly nameBytes: number };
 
 const BLOCK = 512;
+const MAX_EXTENSION_BYTES = 65_536;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** The regular files of a tar archive by name, as views of `bytes`. Throws ArchiveError for anything out of the ordinary. */
@@ -16,7 +17,14 @@ export function readTar(bytes: Buffer, limits: ArchiveLimits): Map<string, Buffe
   for (let at = 0; ; ) {
     if (at + BLOCK > bytes.length) throw new ArchiveError('the archive has no end');
     const header = bytes.subarray(at, at + BLOCK);
-    if (header.every((byte) => byte === 0)) return files;
+    if (isZero(header)) {
+      // What follows the end would be seen by some readers and not by others.
+      if (longName !== undefined) throw new ArchiveError('a long name belongs to no entry');
+      if (bytes.length < at + 2 * BLOCK || !isZero(bytes.subarray(at))) {
+        throw new ArchiveError('the archive has no proper end, or something after it');
+      }
+      return files;
+    }
     if (++entries > limits.entries) throw new ArchiveError(`more than ${limits.entries} entries`);
     verifyChecksum(header);
     const size = octal(header.subarray(124, 136));
@@ -30,11 +38,13 @@ export function readTar(bytes: Buffer, limits: ArchiveLimits): Map<string, Buffe
         longName = paxPath(content) ?? longName;
         continue;
       case 'L':
-        longName = text(content);
+        longName = text(extension(content));
         continue;
       case 'g':
+        if (paxPath(content) !== undefined) throw new ArchiveError('one name for several entries');
         continue;
       case '5':
+        folderName(longName ?? headerName(header), limits.nameBytes);
         break;
       case '0':
       case '\0': {
@@ -65,9 +75,18 @@ function octal(field: Buffer): number {
   return Number.parseInt(digits, 8);
 }
 
-/** Bytes up to the first NUL as text. */
+const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0);
+
+/** Content that describes the next entry. */
+function extension(content: Buffer): Buffer {
+  if (content.length > MAX_EXTENSION_BYTES) throw new ArchiveError('a header is too large');
+  return content;
+}
+
+/** Bytes up to the first NUL as text; after it there is padding only. */
 function text(field: Buffer): string {
   const end = field.indexOf(0);
+  if (end >= 0 && !isZero(field.subarray(end))) throw new ArchiveError('a name holds NUL');
   try {
     return utf8.decode(end < 0 ? field : field.subarray(0, end));
   } catch {
@@ -77,22 +96,26 @@ function text(field: Buffer): string {
 
 function headerName(header: Buffer): string {
   const name = text(header.subarray(0, 100));
-  const isUstar = header.toString('latin1', 257, 262) === 'ustar';
+  // GNU's magic is `ustar  \0`, and it keeps times where ustar has the prefix.
+  const isUstar = header.toString('latin1', 257, 263) === 'ustar\0';
   const prefix = isUstar ? text(header.subarray(345, 500)) : '';
   return prefix === '' ? name : `${prefix}/${name}`;
 }
 
 /** The `path` record of a pax header: `LENGTH path=VALUE\n`. */
-function paxPath(content: Buffer): string | undefined {
+function paxPath(records: Buffer): string | undefined {
+  const content = extension(records);
   let path: string | undefined;
   for (let at = 0; at < content.length; ) {
     const space = content.indexOf(0x20, at);
-    const length = Number(content.toString('latin1', at, space));
-    if (space < 0 || !Number.isInteger(length) || length < 5 || at + length > content.length) {
+    const digits = content.toString('latin1', at, Math.max(at, space));
+    const length = /^[1-9]\d{0,5}$/.test(digits) ? Number(digits) : 0;
+    if (length < 5 || at + length > content.length || content[at + length - 1] !== 0x0a) {
       throw new ArchiveError('a pax header is malformed');
     }
     const record = content.subarray(space + 1, at + length - 1);
     const equals = record.indexOf(0x3d);
+    if (equals < 1) throw new ArchiveError('a pax header is malformed');
     const key = record.toString('latin1', 0, equals);
     if (key === 'path') {
       if (record.includes(0)) throw new ArchiveError('a name holds NUL');
@@ -103,6 +126,11 @@ function paxPath(content: Buffer): string | undefined {
     at += length;
   }
   return path;
+}
+
+/** Folders are not kept, but one that leads out tells what kind of archive this is. The root itself may be named. */
+function folderName(name: string, maxBytes: number): void {
+  if (!/^\.?\/*$/.test(name)) entryName(name.replace(/\/$/, ''), maxBytes);
 }
 
 /** A name below the archive's root, without a leading slash. */

@@ -15,11 +15,19 @@ export async function unpack(bytes: Buffer, maxBytes: number): Promise<BundleFil
   if (bytes.length > bundleLimits.packed)
     throw new ArchiveError(`the bundle has more than ${bundleLimits.packed} bytes`);
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  const files = readTar(isGzip ? await unzip(bytes, maxBytes) : bytes, bundleLimits);
+  const archive = isGzip ? await unzip(bytes, maxBytes) : bytes;
+  if (archive.toString('latin1', 257, 262) !== 'ustar') throw new ArchiveError(noArchive(archive));
+  const files = readTar(archive, bundleLimits);
   let total = 0;
   for (const content of files.values()) total += content.length;
   if (total > maxBytes) throw new ArchiveError(`the bundle unpacks to more than ${maxBytes} bytes`);
   return files;
+}
+
+function noArchive(bytes: Buffer): string {
+  if (bytes.length === 0) return 'the bundle is empty; a tar archive was expected';
+  const looksLikePage = bytes.toString('latin1', 0, 256).trimStart().startsWith('<');
+  return `this is no tar archive${looksLikePage ? '; it looks like an HTML or XML page' : ''}`;
 }
 
 /** Every file has a header block and is padded to a whole one. */

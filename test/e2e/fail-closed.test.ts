@@ -40,7 +40,6 @@ type Fault = {
 
 const withPolicy = (folder: string): Omit<StartOptions, 'folder'> => ({
   args: ['--bundle', buildPolicy(fragile, folder)],
-  config: { postern: { evaluation: { budget_ms: 5000 } } },
 });
 
 const faults: readonly Fault[] = [
@@ -88,7 +87,6 @@ async function encounter(context: TestContext, fault: Fault): Promise<void> {
     upstream: upstream.address,
     failureModeAllow: true,
     bodyBytes: 1_000_000,
-    timeoutMs: 10_000,
   });
   for (let i = 0; i < 3; i++) {
     const reply = await ask(envoy.port, fault.path, fault.ask);

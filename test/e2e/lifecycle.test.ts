@@ -198,7 +198,6 @@ describe('stopping', () => {
       servers: replicas.map(({ grpc }) => grpc),
       upstream: upstream.address,
       healthChecks: true,
-      timeoutMs: 2000,
     });
     await eventually(async () => ((await ask(envoy.port, '/fine')).status === 200 ? true : undefined));
     let running = true;

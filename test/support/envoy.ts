@@ -80,7 +80,7 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
     transport_api_version: 'V3',
     failure_mode_allow: options.failureModeAllow ?? false,
     encode_raw_headers: options.rawHeaders ?? false,
-    grpc_service: { envoy_grpc: { cluster_name: 'postern' }, timeout: duration(options.timeoutMs ?? 200) },
+    grpc_service: { envoy_grpc: { cluster_name: 'postern' }, timeout: duration(options.timeoutMs ?? 10_000) },
     ...(options.bodyBytes === undefined
       ? {}
       : { with_request_body: { max_request_bytes: options.bodyBytes, allow_partial_message: true } }),

@@ -1,12 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import { request } from 'undici';
 import type { ServiceConfig } from '../../config/schema.ts';
 import { readBounded } from '../../lib/bounded-body.ts';
-import { BundleError } from '../bundle.ts';
+import { BundleError } from '../error.ts';
 import { bundleLimits, unpack } from '../unpack.ts';
+import { readLimited } from './read-limited.ts';
 import type { BundleSource } from './source.ts';
 
 const DOWNLOAD_MS = 60_000;
+const MAX_TOKEN_BYTES = 65_536;
 
 /**
  * A bundle on an HTTP server, asked for with the tag of the active one (RFC 9110 section 13.1.2, If-None-Match). A
@@ -14,11 +15,12 @@ const DOWNLOAD_MS = 60_000;
  */
 export function createHttpSource(url: string, service: ServiceConfig | undefined, maxBytes: number): BundleSource {
   return async (tag, signal) => {
+    const isConditional = tag !== undefined && tag !== '';
     const response = await request(url, {
       headers: {
         ...service?.headers,
         ...(await authorization(service)),
-        ...(tag === undefined || tag === '' ? {} : { 'if-none-match': tag }),
+        ...(isConditional ? { 'if-none-match': tag } : {}),
         'accept-encoding': 'identity',
       },
       headersTimeout: (service?.response_header_timeout_seconds ?? 10) * 1000,
@@ -26,12 +28,15 @@ export function createHttpSource(url: string, service: ServiceConfig | undefined
     });
     const { statusCode, headers, body } = response;
     if (statusCode === 304) {
-      await body.dump();
+      await body.dump({ limit: 65_536, signal });
+      // Taken at its word, a server that always says so would leave us without a policy and without an error.
+      if (!isConditional) throw new BundleError('the server answered 304, and was not asked for changes only');
       return { kind: 'unchanged' };
     }
     if (statusCode !== 200) {
       await body.dump({ limit: 65_536, signal });
-      throw new BundleError(`the server answered ${statusCode}`);
+      const redirect = statusCode >= 300 && statusCode < 400 ? '; redirects are not followed' : '';
+      throw new BundleError(`the server answered ${statusCode}${redirect}`);
     }
     const announced = headers['content-length'];
     const bytes = await readBounded(body, bundleLimits.packed);
@@ -45,6 +50,9 @@ export function createHttpSource(url: string, service: ServiceConfig | undefined
 async function authorization(service: ServiceConfig | undefined): Promise<{ readonly authorization?: string }> {
   const bearer = service?.credentials?.bearer;
   if (bearer === undefined) return {};
-  const token = bearer.token_path === undefined ? bearer.token : (await readFile(bearer.token_path, 'utf8')).trim();
+  const token =
+    bearer.token_path === undefined
+      ? bearer.token
+      : (await readLimited(bearer.token_path, MAX_TOKEN_BYTES)).toString('utf8').trim();
   return token === undefined ? {} : { authorization: `${bearer.scheme} ${token}` };
 }

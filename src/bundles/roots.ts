@@ -1,0 +1,34 @@
+import type { Json, JsonObject } from '../model/json.ts';
+import { isObject } from '../values/json.ts';
+import { BundleError } from './error.ts';
+
+const owns = (root: string, path: string): boolean => root === '' || path === root || path.startsWith(`${root}/`);
+
+/** Whether one root is the other or leads to it; the empty one owns everything. */
+export const rootsOverlap = (a: string, b: string): boolean => owns(a, b) || owns(b, a);
+
+export const isBelowRoots = (path: string, roots: readonly string[]): boolean => roots.some((root) => owns(root, path));
+
+/** Throws BundleError when one root of a bundle contains another, as OPA does. */
+export function requireDisjoint(roots: readonly string[]): void {
+  for (const [i, root] of roots.entries()) {
+    const other = roots.slice(0, i).find((earlier) => rootsOverlap(root, earlier));
+    if (other !== undefined) throw new BundleError(`.manifest: the roots "${other}" and "${root}" overlap`);
+  }
+}
+
+/** Throws BundleError for data at a path that the bundle does not own. */
+export function requireBelowRoots(data: JsonObject, roots: readonly string[]): void {
+  const outside = (value: Json, path: string): string | undefined => {
+    if (isBelowRoots(path, roots)) return undefined;
+    const leadsToRoot = path === '' || roots.some((root) => root.startsWith(`${path}/`));
+    if (!leadsToRoot || !isObject(value)) return path;
+    for (const [key, item] of Object.entries(value)) {
+      const found = outside(item, path === '' ? key : `${path}/${key}`);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  const stray = outside(data, '');
+  if (stray !== undefined) throw new BundleError(`the data at ${stray || 'the top'} is outside of the bundle's roots`);
+}
