@@ -8,7 +8,10 @@ const MAX_KNOWN = 512;
 
 /** Remembers the secrets of one request, so that a policy that repeats one in its result does not give it away. */
 export type KnownSecrets = {
+  /** A secret, and the secrets that it consists of: credentials behind a scheme, cookies, parts of a JWT. */
   readonly learn: (value: string) => void;
+  /** A text that is secret only as a whole, such as a raw body. */
+  readonly learnWhole: (value: string) => void;
   /** Every spelling of every secret that was learned, longest first. */
   readonly spellings: () => readonly string[];
 };
@@ -16,15 +19,18 @@ export type KnownSecrets = {
 /** Learning is cheap: most policies answer with a boolean, and then nobody asks for the spellings. */
 export function createKnownSecrets(): KnownSecrets {
   const values: string[] = [];
+  const wholes: string[] = [];
+  const keep = (list: string[], value: string): void => {
+    if (list.length < MAX_VALUES && value.length >= MIN_SECRET && value.length <= MAX_TEXT) list.push(value);
+  };
   return {
-    learn: (value) => {
-      if (values.length < MAX_VALUES && value.length >= MIN_SECRET && value.length <= MAX_TEXT) values.push(value);
-    },
-    spellings: () => spellingsOf(values),
+    learn: (value) => keep(values, value),
+    learnWhole: (value) => keep(wholes, value),
+    spellings: () => spellingsOf(values, wholes),
   };
 }
 
-function spellingsOf(values: readonly string[]): readonly string[] {
+function spellingsOf(values: readonly string[], wholes: readonly string[]): readonly string[] {
   const known = new Set<string>();
 
   function add(secret: string): void {
@@ -63,6 +69,7 @@ function spellingsOf(values: readonly string[]): readonly string[] {
   }
 
   for (const value of values) addWithParts(value);
+  for (const whole of wholes) add(whole);
   return [...known].sort((a, b) => b.length - a.length);
 }
 

@@ -24,8 +24,10 @@ export type Lane = {
   readonly start: (force: boolean) => void;
   /** How many of the offered lines need no more waiting for: written or dropped. */
   readonly done: () => number;
-  /** Writes that failed so far. */
-  readonly failures: () => number;
+  /** Writes that were started so far. */
+  readonly attempts: () => number;
+  /** The last write that failed, counted by `attempts`; 0 when none did. */
+  readonly failedAttempt: () => number;
   /** Gives up on what waits. */
   readonly abandon: () => void;
 };
@@ -35,7 +37,8 @@ export function createLane(sink: Sink, clock: Clock, events: LaneEvents): Lane {
   let size = 0;
   let done = 0;
   let busy = false;
-  let failures = 0;
+  let attempts = 0;
+  let failedAttempt = 0;
   let resumeAt = Number.NEGATIVE_INFINITY;
 
   const hasRoom = (): boolean => size < MAX_WAITING;
@@ -67,7 +70,7 @@ export function createLane(sink: Sink, clock: Clock, events: LaneEvents): Lane {
   }
 
   function failed(): void {
-    failures++;
+    failedAttempt = attempts;
     resumeAt = clock.monotonicMs() + COOL_DOWN_MS;
   }
 
@@ -75,6 +78,7 @@ export function createLane(sink: Sink, clock: Clock, events: LaneEvents): Lane {
     if (busy || waiting.length === 0) return;
     if (!force && clock.monotonicMs() < resumeAt) return;
     busy = true;
+    attempts++;
     void write().finally(() => {
       busy = false;
       if (clock.monotonicMs() >= resumeAt) start(false);
@@ -92,7 +96,8 @@ export function createLane(sink: Sink, clock: Clock, events: LaneEvents): Lane {
     },
     start,
     done: () => done,
-    failures: () => failures,
+    attempts: () => attempts,
+    failedAttempt: () => failedAttempt,
     abandon: () => {
       drop(waiting.length);
       waiting = [];

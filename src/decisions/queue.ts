@@ -71,7 +71,7 @@ export function createQueue(options: QueueOptions): Queue {
       if (i > 0 && clock.monotonicMs() - startedAt >= MAX_TURN_MS) break;
       convertNext();
     }
-    for (const lane of lanes) lane.start(flushes.size > 0);
+    for (const lane of lanes) lane.start(false);
     proceed();
   }
 
@@ -110,13 +110,15 @@ export function createQueue(options: QueueOptions): Queue {
   function flush(): Promise<void> {
     return new Promise((resolve) => {
       const lastTaken = taken + entries.size();
-      const failures = lanes.map((lane) => lane.failures());
+      const attempts = lanes.map((lane) => lane.attempts());
       let lastOffered: number | undefined;
-      const isOver = (lane: Lane, i: number): boolean =>
-        (lastOffered !== undefined && lane.done() >= lastOffered) || lane.failures() > (failures[i] ?? 0);
+      const isOpen = (lane: Lane, i: number): boolean =>
+        (lastOffered === undefined || lane.done() < lastOffered) && lane.failedAttempt() <= (attempts[i] ?? 0);
       const settle = (): void => {
         if (taken >= lastTaken) lastOffered ??= offered;
-        if (!lanes.every(isOver) || (lastOffered === undefined && canWork())) return;
+        const open = lanes.filter(isOpen);
+        for (const lane of open) lane.start(true);
+        if (open.length > 0 || (lastOffered === undefined && canWork())) return;
         flushes.delete(settle);
         resolve();
       };

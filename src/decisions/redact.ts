@@ -28,7 +28,7 @@ export type Redacted = Redactable & {
   readonly erased: readonly string[];
 };
 
-/** One pass over the documents of one decision; what is left of its bounds. */
+/** One pass over what belongs to one decision, and what is left of its bounds. */
 type Pass = {
   secrets: readonly string[];
   readonly known: KnownSecrets;
@@ -50,11 +50,11 @@ export function redact(parts: Redactable): Redacted {
     known: createKnownSecrets(),
     masked: [],
     erased: [],
-    values: MAX_VALUES,
-    text: MAX_TOTAL_TEXT,
+    values: 0,
+    text: 0,
     pointerText: MAX_POINTER_TEXT,
   };
-  const input = parts.input === undefined ? undefined : copy(parts.input, plain, '/input', 0, pass);
+  const input = copyPart(parts.input, '/input', pass);
   const speaks =
     parts.reasons.length > 0 ||
     parts.cause !== undefined ||
@@ -62,12 +62,24 @@ export function redact(parts: Redactable): Redacted {
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
   if (speaks) pass.secrets = pass.known.spellings();
-  const result = parts.result === undefined ? undefined : copy(parts.result, plain, '/result', 0, pass);
+  const result = copyPart(parts.result, '/result', pass);
+  refill(pass);
   const reasons = parts.reasons
     .slice(0, MAX_REASONS)
     .map((reason, i) => copyText(reason, plain, `/custom/reasons/${i}`, pass));
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
   return { input, result, reasons, cause, masked: pass.masked, erased: pass.erased };
+}
+
+/** Each part has the bounds for itself: a large input must not cost the policy's words. */
+function refill(pass: Pass): void {
+  pass.values = MAX_VALUES;
+  pass.text = MAX_TOTAL_TEXT;
+}
+
+function copyPart(part: Json | undefined, pointer: string, pass: Pass): Json | undefined {
+  refill(pass);
+  return part === undefined ? undefined : copy(part, plain, pointer, 0, pass);
 }
 
 function copy(value: Json, region: Region, pointer: string, depth: number, pass: Pass): Json {
@@ -118,7 +130,8 @@ function copyObject(from: JsonObject, region: Region, pointer: string, depth: nu
     const at = `${pointer}/${segment(name)}`;
     if (name !== key) note(pass.masked, at, pass);
     const isSecret = hasSecretPair && (key === 'value' || key === 'rawValue');
-    if (isSecret || (key !== pair && region.isSecret(key) && !isCount(key, value))) to[name] = hide(value, at, pass);
+    if (isSecret || (key !== pair && region.isSecret(key) && !isCount(key, value)))
+      to[name] = hide(key, value, at, pass);
     else to[name] = copy(value, region.below(key), at, depth + 1, pass);
   }
   return to;
@@ -141,13 +154,19 @@ function copyKey(key: string, to: JsonObject, pass: Pass): string {
   return name !== key && to[name] !== undefined ? `${name} ${pass.values}` : name;
 }
 
-function hide(value: Json, pointer: string, pass: Pass): Json {
+function hide(key: string, value: Json, pointer: string, pass: Pass): Json {
   if (value === null || typeof value === 'boolean') return value;
-  learn(value, 0, pass.known);
+  if (key === 'body' && typeof value === 'string') pass.known.learnWhole(value);
+  else if (key === 'rawBody' && typeof value === 'string') pass.known.learnWhole(textOf(value));
+  else if (key === 'rawValue' && typeof value === 'string') pass.known.learn(textOf(value));
+  else learn(value, 0, pass.known);
   note(pass.masked, pointer, pass);
   // A list stays a list for those who read parsed_query or a form.
   return Array.isArray(value) ? [REDACTED] : REDACTED;
 }
+
+const textOf = (base64: string): string =>
+  base64.length > 2 * MAX_TEXT ? '' : Buffer.from(base64, 'base64').toString();
 
 const MAX_LEARNED_DEPTH = 4;
 const MAX_LEARNED_ENTRIES = 32;

@@ -40,8 +40,8 @@ export function scrub(text: string, secrets: readonly string[] = []): string {
 export function scrubTarget(text: string, secrets: readonly string[] = []): string {
   const cut = text.indexOf('?');
   const path = cut < 0 ? text : text.slice(0, cut);
-  const segments = path.length > MAX_TEXT ? [TRUNCATED] : path.split('/').map((segment) => scrub(segment, secrets));
-  const clean = segments.join('/');
+  const segments = path.length > MAX_TEXT ? [TRUNCATED] : withoutPassword(path).split('/');
+  const clean = segments.map((segment) => scrub(segment, secrets)).join('/');
   return cut < 0 ? clean : clean + scrub(text.slice(cut), secrets);
 }
 
@@ -63,12 +63,15 @@ function scrubDeep(text: string, secrets: readonly string[], encodings: number):
     .replace(TOKEN_RUN, withoutJwt)
     .replace(CREDENTIALS, (all, scheme: string, space: string, rest: string) =>
       NOT_A_WORD.test(rest) ? `${scheme}${space}${REDACTED}` : all,
-    )
-    .replace(USER_INFO, `$1:${REDACTED}@`);
+    );
+  clean = withoutPassword(clean);
   if (clean.includes('=')) clean = withoutSecretValues(clean);
   if (clean.includes('%') && encodings < MAX_ENCODINGS) clean = withoutEncodedSecrets(clean, secrets, encodings);
   return clean;
 }
+
+const withoutPassword = (text: string): string =>
+  text.includes('@') ? text.replace(USER_INFO, `$1:${REDACTED}@`) : text;
 
 /** RFC 7519: base64url parts and dots. A cut or unsigned one goes too. */
 function withoutJwt(run: string): string {

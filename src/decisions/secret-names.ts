@@ -4,6 +4,7 @@
  */
 
 const MAX_NAME = 256;
+const MAX_REMEMBERED = 1024;
 
 /** Names that mean a secret wherever they stand, also as the end of a longer name (`x-amz-security-token`). */
 const ANYWHERE =
@@ -20,20 +21,33 @@ function bare(name: string): string {
   return plain.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
 }
 
+/** Names repeat from request to request; a full memory is emptied, so that made-up names cannot fill it for good. */
+function remembered(decide: (name: string) => boolean): (name: string) => boolean {
+  const answers = new Map<string, boolean>();
+  return (name) => {
+    const known = answers.get(name);
+    if (known !== undefined) return known;
+    const answer = decide(name);
+    if (answers.size >= MAX_REMEMBERED) answers.clear();
+    if (name.length <= MAX_NAME) answers.set(name, answer);
+    return answer;
+  };
+}
+
 /** A name that means a secret in any document: claims, metadata, a policy's result. */
-export const isSecretName = (name: string): boolean => ANYWHERE.test(bare(name));
+export const isSecretName = remembered((name) => ANYWHERE.test(bare(name)));
 
 /** A query parameter, form field or body key whose value is a secret. The name is decoded already. */
-export function isSecretParameter(name: string): boolean {
+export const isSecretParameter = remembered((name) => {
   const whole = bare(name);
   if (ANYWHERE.test(whole) || AS_PARAMETER.test(whole)) return true;
   // `user[code]` and `filter.key` name what stands last.
   const last = name.length > MAX_NAME ? null : LAST_PART.exec(name);
   return last !== null && AS_PARAMETER.test(bare(last[1] ?? ''));
-}
+});
 
 /** A header whose value is a secret; names have no case (RFC 9110 section 5.1). */
-export function isSecretHeader(name: string): boolean {
+export const isSecretHeader = remembered((name) => {
   const whole = bare(name);
   return ANYWHERE.test(whole) || AS_PARAMETER.test(whole.startsWith('x') ? whole.slice(1) : whole);
-}
+});

@@ -15,12 +15,17 @@ export const openStandardOutput = (): Writable => createWriteStream('', { fd: 1,
  * is not ended.
  */
 export function createConsoleSink(stream: NodeJS.WritableStream, clock: Clock = systemClock): Sink {
-  // Without a listener a broken pipe would end the process; the write's own callback reports the error.
-  stream.on('error', () => {});
+  let broken: Error | undefined;
+  // Without a listener a broken pipe would end the process. A stream does not recover from an error, and what is
+  // written to it later may never be answered.
+  stream.on('error', (error) => {
+    broken = error;
+  });
   return {
     name: 'console',
     write: (lines) =>
       new Promise((resolve, reject) => {
+        if (broken !== undefined) return reject(broken);
         const time = `${new Date(clock.wallMs()).toISOString().slice(0, -5)}Z`;
         const dress = `{"level":"info","msg":"Decision Log","time":"${time}","type":"openpolicyagent.org/decision_logs",`;
         const text = lines.map((line) => `${dress}${line.slice(1)}\n`).join('');
