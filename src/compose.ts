@@ -8,6 +8,7 @@ import { createDecider, decisionPath } from './compose/decider.ts';
 import { createDecisionLog } from './decisions/decision-log.ts';
 import { createConsoleSink, openStandardOutput } from './decisions/sinks/console.ts';
 import { createFileSink } from './decisions/sinks/file.ts';
+import type { Sink } from './decisions/sinks/sink.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
 import { writeResponse } from './envoy/response.ts';
@@ -18,7 +19,7 @@ import { type Part, startAll } from './lib/lifecycle.ts';
 import { messageOf } from './lib/message.ts';
 import { uuid7 } from './lib/uuid7.ts';
 import type { ExplainedVerdict, Question } from './model/question.ts';
-import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import { createMetrics } from './telemetry/metrics.ts';
 
 /*
  * The composition root: the only place that knows all rooms. That they fit the types in check/ports.ts is proved here,
@@ -35,14 +36,15 @@ async function startServer(settings: Settings): Promise<Running> {
     peerMetrics: plugin['enable-performance-metrics'],
     peerBuckets: plugin['grpc-request-duration-seconds-buckets'],
   });
+  const logFailed = (error: unknown): void => {
+    metrics.logFailed();
+    log.error({ cause: messageOf(error) }, 'the decision log could not be written');
+  };
   const decisionLog = createDecisionLog({
     labels: { id: uuid7(clock.wallMs()), version, ...config.labels },
-    sinks: sinksOf(settings, metrics),
+    sinks: sinksOf(settings, logFailed),
     onDrop: metrics.logDropped,
-    onError: (error) => {
-      metrics.logFailed();
-      log.error({ cause: messageOf(error) }, 'the decision log could not be written');
-    },
+    onError: logFailed,
     onWritten: metrics.logWritten,
   });
   let draining = false;
@@ -125,13 +127,13 @@ function listener(name: string, open: () => Promise<() => Promise<void> | undefi
   };
 }
 
-function sinksOf({ config }: Settings, metrics: Metrics): Parameters<typeof createDecisionLog>[0]['sinks'] {
+function sinksOf({ config }: Settings, onError: (error: unknown) => void): readonly Sink[] {
   const { decision_file: file } = config.postern;
   return [
     ...(config.decision_logs.console ? [createConsoleSink(openStandardOutput())] : []),
     ...(file === undefined
       ? []
-      : [createFileSink({ path: file.path, maxBytes: file.max_bytes, keep: file.keep, onError: metrics.logFailed })]),
+      : [createFileSink({ path: file.path, maxBytes: file.max_bytes, keep: file.keep, onError })]),
   ];
 }
 

@@ -10,6 +10,7 @@ import type { Part } from '../lib/lifecycle.ts';
 import type { Snapshot } from '../model/evaluation.ts';
 import { toDecision } from '../policy/decision.ts';
 import { createWasmInstance } from '../policy/engine/wasm.ts';
+import { probe } from '../policy/probe.ts';
 import { prepareSnapshot } from '../policy/snapshot.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { stringify } from '../values/json.ts';
@@ -25,6 +26,9 @@ export type Decider = {
 };
 
 export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
+
+/** Compiling a large module and loading large data take their time, and answering one question hardly any. */
+const PROBE_TIMEOUT_MS = 5000;
 
 /** Everything that turns a request into an answer; what serves and records it is put around it. */
 export function createDecider(
@@ -48,10 +52,12 @@ export function createDecider(
       clock,
       random: Math.random,
       log,
-      prepare: ({ modules, data, revisions }) =>
-        prepareSnapshot({ modules, data: stringify(data), revisions }, path, createWasmInstance, {
-          memoryBytes: evaluation.memory_bytes,
-        }),
+      prepare: async ({ modules, data, revisions }) => {
+        const snapshot = { modules, data: stringify(data), revisions };
+        const limits = { memoryBytes: evaluation.memory_bytes };
+        await probe({ source: snapshot, path, limits }, PROBE_TIMEOUT_MS);
+        return prepareSnapshot(snapshot, path, createWasmInstance, limits);
+      },
       commit: (snapshot) => {
         active = snapshot;
         onReadiness();

@@ -22,8 +22,10 @@ export type Metrics = {
   readonly bundleFailed: (bundle: string) => void;
   readonly tokenLookedUp: (hit: boolean) => void;
   readonly keysFetched: (issuer: string, ok: boolean) => void;
-  readonly logWritten: (count: number) => void;
-  readonly logDropped: (count: number) => void;
+  /** Lines that one sink has written. */
+  readonly logWritten: (count: number, sink: string) => void;
+  /** Decisions lost for one sink; without a name, for all. */
+  readonly logDropped: (count: number, sink?: string) => void;
   readonly logFailed: () => void;
   /** Values read at scrape time. */
   readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
@@ -85,8 +87,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   });
   const logLines = new Counter({
     name: 'postern_decision_log_records_total',
-    help: 'Decision log records that were written or dropped.',
-    labelNames: ['result'] as const,
+    help: 'Decision log records that were written or dropped, by sink.',
+    labelNames: ['result', 'sink'] as const,
     registers,
   });
   const logErrors = new Counter({
@@ -95,7 +97,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers,
   });
   const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
-  for (const result of ['written', 'dropped']) logLines.inc({ result }, 0);
+  logLines.inc({ result: 'dropped', sink: 'all' }, 0);
 
   const seconds = (ms: number): number => ms / 1000;
   return {
@@ -113,8 +115,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     bundleFailed: (bundle) => bundleFailures.inc({ bundle }),
     tokenLookedUp: (hit) => tokens.inc({ result: hit ? 'hit' : 'miss' }),
     keysFetched: (issuer, ok) => keys.inc({ issuer, result: ok ? 'ok' : 'failed' }),
-    logWritten: (count) => logLines.inc({ result: 'written' }, count),
-    logDropped: (count) => logLines.inc({ result: 'dropped' }, count),
+    logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
+    logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
     observe: ({ isReady, wasmMemoryBytes }) => {
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', () => Number(isReady()));

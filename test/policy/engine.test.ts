@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import type { PolicyInstance } from '../../src/policy/engine/engine.ts';
 import { createWasmInstance } from '../../src/policy/engine/wasm.ts';
+import { probe } from '../../src/policy/probe.ts';
 import { prepareSnapshot } from '../../src/policy/snapshot.ts';
 import { createScope } from '../support/scope.ts';
 import { buildPolicy, scratchFolder } from '../support/servers.ts';
@@ -142,5 +143,28 @@ describe('a snapshot', () => {
   test('is refused when the policy cannot even be asked', async () => {
     const rego = 'package envoy.authz\n\nallow if count([x | some x in numbers.range(1, 100000000)]) > 0\n';
     await assert.rejects(prepare(rego, 'envoy/authz/allow', 'envoy/authz/allow'), /fails when it is asked/);
+  });
+});
+
+describe('the probe of a policy', () => {
+  const task = (wasm: Uint8Array): Parameters<typeof probe>[0] => ({
+    source: { modules: [{ path: 'p', wasm }], data: '{}', revisions: {} },
+    path: 'envoy/authz/allow',
+    limits: { memoryBytes: 64 * MIB },
+  });
+
+  test('lets a good one pass', async () => {
+    await probe(task(wasmOf('package envoy.authz\n\nallow if input.x\n')), 20_000);
+  });
+
+  test('refuses one that never comes to an end, and this thread goes on', async () => {
+    // A module that imports memory and whose start function is an endless loop.
+    const endless =
+      '0061736d01000000010401600000020f0103656e76066d656d6f7279020002030201000801000a0901070003400c000b0b';
+    await assert.rejects(probe(task(Buffer.from(endless, 'hex')), 500), /does not answer within 500 ms/);
+  });
+
+  test('refuses one for the reason that its thread found', async () => {
+    await assert.rejects(probe(task(Buffer.from('nonsense')), 20_000), { name: 'EngineError' });
   });
 });
