@@ -21,7 +21,7 @@ export function requireDisjoint(roots: readonly string[]): void {
 export function requireBelowRoots(data: JsonObject, roots: readonly string[]): void {
   const outside = (value: Json, path: string): string | undefined => {
     if (isBelowRoots(path, roots)) return undefined;
-    const leadsToRoot = path === '' || roots.some((root) => root.startsWith(`${path}/`));
+    const leadsToRoot = roots.some((root) => path === '' || root.startsWith(`${path}/`));
     if (!leadsToRoot || !isObject(value)) return path;
     for (const [key, item] of Object.entries(value)) {
       const found = outside(item, path === '' ? key : `${path}/${key}`);

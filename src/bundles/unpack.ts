@@ -16,7 +16,8 @@ export async function unpack(bytes: Buffer, maxBytes: number): Promise<BundleFil
     throw new ArchiveError(`the bundle has more than ${bundleLimits.packed} bytes`);
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   const archive = isGzip ? await unzip(bytes, maxBytes) : bytes;
-  if (archive.toString('latin1', 257, 262) !== 'ustar') throw new ArchiveError(noArchive(archive));
+  if (archive.length === 0) throw new ArchiveError('the bundle is empty; a tar archive was expected');
+  if (isPage(archive)) throw new ArchiveError('this is no tar archive; it looks like an HTML or XML page');
   const files = readTar(archive, bundleLimits);
   let total = 0;
   for (const content of files.values()) total += content.length;
@@ -24,11 +25,9 @@ export async function unpack(bytes: Buffer, maxBytes: number): Promise<BundleFil
   return files;
 }
 
-function noArchive(bytes: Buffer): string {
-  if (bytes.length === 0) return 'the bundle is empty; a tar archive was expected';
-  const looksLikePage = bytes.toString('latin1', 0, 256).trimStart().startsWith('<');
-  return `this is no tar archive${looksLikePage ? '; it looks like an HTML or XML page' : ''}`;
-}
+/** What a server answers with 200 when it means something else. */
+const isPage = (bytes: Buffer): boolean =>
+  bytes.toString('latin1', 257, 262) !== 'ustar' && bytes.toString('latin1', 0, 256).trimStart().startsWith('<');
 
 /** Every file has a header block and is padded to a whole one. */
 const OVERHEAD_BYTES = bundleLimits.entries * 1024;

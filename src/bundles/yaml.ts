@@ -32,12 +32,19 @@ export function parseYaml(text: string): string {
   const [problem] = [...document.errors, ...document.warnings];
   if (problem !== undefined) throw new Error(`not usable as YAML (${problem.code} at offset ${problem.pos[0]})`);
   visit(document, { Map: (_key, map) => requireKeys(map.items) });
-  const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
-  return JSON.stringify(value ?? null, (_key, item: unknown) => {
+  return JSON.stringify(resolve(document) ?? null, (_key, item: unknown) => {
     if (typeof item === 'bigint') return rawNumber(String(item));
     if (typeof item === 'number' && !Number.isFinite(item)) throw new Error('a number that is not finite');
     return item;
   });
+}
+
+function resolve(document: ReturnType<typeof parseDocument>): unknown {
+  try {
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch {
+    throw new Error('an alias that leads nowhere, or too many of them');
+  }
 }
 
 function requireKeys(items: readonly { readonly key: unknown }[]): void {

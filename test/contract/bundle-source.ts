@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BundleSource } from '../../src/bundles/sources/source.ts';
+import type { Entry } from '../support/archive.ts';
+import type { Scope } from '../support/scope.ts';
+
+/** A place that a source reads from. */
+export type Place = {
+  readonly source: (maxBytes: number) => BundleSource;
+  readonly put: (entries: readonly Entry[]) => Promise<void> | void;
+  /** Puts something that cannot be read as a bundle. */
+  readonly spoil: () => Promise<void> | void;
+  readonly remove: () => Promise<void> | void;
+};
+
+const LIMIT = 10_000;
+const version = (value: number): readonly Entry[] => [
+  { name: '.manifest', content: `{"revision":"${value}"}` },
+  { name: 'data.json', content: `{"v":${value}}` },
+];
+const never = (): AbortSignal => new AbortController().signal;
+
+/** What every place of bundles has to do; run by each implementation. */
+export function describeBundleSource(name: string, open: (scope: Scope) => Promise<Place>): void {
+  describe(`a bundle source, ${name}`, () => {
+    test('gives files by path and a tag, and says when nothing has changed', async (context) => {
+      const place = await open(context);
+      await place.put(version(1));
+      const source = place.source(LIMIT);
+      const first = await source(undefined, never());
+      assert.equal(first.kind, 'new');
+      assert.deepEqual([...first.files.keys()].sort(), ['.manifest', 'data.json']);
+      assert.equal(first.files.get('data.json')?.toString(), '{"v":1}');
+      assert.deepEqual(await source(first.tag, never()), { kind: 'unchanged' });
+      await place.put(version(2));
+      const second = await source(first.tag, never());
+      assert.equal(second.kind, 'new');
+      assert.notEqual(second.tag, first.tag);
+      assert.equal(second.files.get('data.json')?.toString(), '{"v":2}');
+    });
+
+    test('gives a version again to who does not have it', async (context) => {
+      const place = await open(context);
+      await place.put(version(1));
+      const source = place.source(LIMIT);
+      assert.equal((await source(undefined, never())).kind, 'new');
+      assert.equal((await source(undefined, never())).kind, 'new');
+    });
+
+    test('rejects what is no bundle, and gives the good one that comes after it', async (context) => {
+      const place = await open(context);
+      const source = place.source(LIMIT);
+      await place.spoil();
+      await assert.rejects(source(undefined, never()), Error);
+      await place.put(version(1));
+      assert.equal((await source(undefined, never())).kind, 'new');
+    });
+
+    test('rejects when there is nothing', async (context) => {
+      const place = await open(context);
+      await place.put(version(1));
+      await place.remove();
+      await assert.rejects(place.source(LIMIT)(undefined, never()), Error);
+    });
+
+    test('rejects more than it may give', async (context) => {
+      const place = await open(context);
+      await place.put([{ name: 'data.json', content: `{"v":"${'x'.repeat(LIMIT)}"}` }]);
+      await assert.rejects(place.source(LIMIT)(undefined, never()), /more than|larger than/);
+      assert.equal((await place.source(2 * LIMIT)(undefined, never())).kind, 'new');
+    });
+  });
+}
