@@ -15,8 +15,13 @@ export const isObject = (value: Json | undefined): value is JsonObject =>
 
 export const emptyObject = (): MutableJsonObject => Object.create(null) as MutableJsonObject;
 
+/** Numbers that JavaScript may spell differently; also found in strings, where it costs time and nothing else. */
+const UNUSUAL_NUMBER = /[0-9][.eE]|[0-9]{16}|-0/;
+
 /** Parses JSON text and keeps every digit of every number. Throws SyntaxError. */
 export function parseExact(text: string): Json {
+  // Asking for the source of each number makes parsing ten times slower.
+  if (!UNUSUAL_NUMBER.test(text)) return JSON.parse(text) as Json;
   return exact.parse(text, (_key, value, context) => {
     if (typeof value === 'number' && context.source !== undefined && context.source !== String(value)) {
       return exact.rawJSON(context.source);
