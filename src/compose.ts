@@ -31,7 +31,7 @@ async function startServer(settings: Settings): Promise<Running> {
   const { config, log } = settings;
   const clock = systemClock;
   const plugin = config.plugins.envoy_ext_authz_grpc;
-  const { drain, evaluation } = config.postern;
+  const { drain } = config.postern;
   const metrics = createMetrics({
     peerMetrics: plugin['enable-performance-metrics'],
     peerBuckets: plugin['grpc-request-duration-seconds-buckets'],
@@ -91,7 +91,6 @@ async function startServer(settings: Settings): Promise<Running> {
           onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
-          budgetMs: evaluation.budget_ms,
           reflection: plugin['enable-reflection'],
         });
         addresses.extAuthz = extAuthz.address;

@@ -20,12 +20,14 @@ export type CheckParts = {
   readonly dryRun: boolean;
   /** Checks under way at once before further ones are turned away. */
   readonly maxInFlight: number;
+  /** How long a check may take until its evaluation begins, ms. */
+  readonly budgetMs: number;
 };
 
 /** One question: the request (or why it could not be read), and when the answer stops being wanted. */
 export type CheckCall = {
   readonly request: RequestFacts | { readonly unreadable: Outcome & { kind: 'refusal' } };
-  /** On the monotonic clock, ms. */
+  /** Of the caller, on the monotonic clock, ms; Infinity when there is none. */
   readonly deadlineMs: number;
 };
 
@@ -53,12 +55,17 @@ export function createCheck(parts: CheckParts): Check {
   const { clock } = parts;
   let inFlight = 0;
 
-  async function decide(call: CheckCall, snapshot: Snapshot | undefined, progress: Progress): Promise<Outcome> {
-    if ('unreadable' in call.request) return call.request.unreadable;
-    const facts = call.request;
+  async function decide(
+    request: CheckCall['request'],
+    deadlineMs: number,
+    snapshot: Snapshot | undefined,
+    progress: Progress,
+  ): Promise<Outcome> {
+    if ('unreadable' in request) return request.unreadable;
+    const facts = request;
     progress.facts = facts;
     if (inFlight > parts.maxInFlight) return refuse('overloaded');
-    if (clock.monotonicMs() >= call.deadlineMs) return refuse('deadline_expired');
+    if (clock.monotonicMs() >= deadlineMs) return refuse('deadline_expired');
 
     const oddity = screen(facts, parts.input.paths);
     if (oddity !== undefined) return refuse(oddity);
@@ -75,7 +82,7 @@ export function createCheck(parts: CheckParts): Check {
     progress.derived = built.input.derived;
 
     if (snapshot === undefined) return refuse('policy_unavailable');
-    if (progress.inputAt >= call.deadlineMs) return refuse('deadline_expired');
+    if (progress.inputAt >= deadlineMs) return refuse('deadline_expired');
     const evaluation = snapshot.evaluate(snapshot.path, built.input.text);
     progress.evaluatedAt = clock.monotonicMs();
     if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
@@ -105,7 +112,7 @@ export function createCheck(parts: CheckParts): Check {
     inFlight++;
     try {
       snapshot = parts.pin();
-      outcome = await decide(call, snapshot, progress);
+      outcome = await decide(call.request, Math.min(call.deadlineMs, startedAt + parts.budgetMs), snapshot, progress);
     } catch (error) {
       outcome = refuse('internal_error', messageOf(error));
     } finally {

@@ -86,6 +86,7 @@ export function createDecider(
     record,
     dryRun: plugin['dry-run'],
     maxInFlight: evaluation.max_in_flight,
+    budgetMs: evaluation.budget_ms,
     input: {
       paths,
       skipBody: plugin['skip-request-body-parse'],

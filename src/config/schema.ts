@@ -131,7 +131,8 @@ const postern = section(
     evaluation: section(
       {
         budget_ms: Type.Number({
-          description: 'How long an answer may take, ms, when Envoy sets no shorter deadline.',
+          description:
+            "How long a check may take until its evaluation begins, ms. Envoy's deadline, less 10 ms, holds as well.",
           default: 50,
           exclusiveMinimum: 0,
           maximum: 60_000,

@@ -29,7 +29,6 @@ export type ServerOptions = {
   readonly onRefused: (reason: RefusalReason) => void;
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
-  readonly budgetMs: number;
   readonly reflection: boolean;
 };
 
@@ -103,7 +102,6 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
     guardStreams(http2, {
       nowMs: options.clock.monotonicMs,
       marginMs: DEADLINE_MARGIN_MS,
-      budgetMs: options.budgetMs,
       maxMessageBytes: options.maxReceiveBytes,
       method: CHECK,
       refuse: refuseUnread,

@@ -11,8 +11,6 @@ export type StreamGuard = {
   readonly nowMs: () => number;
   /** Time kept back for the way to Envoy, ms. */
   readonly marginMs: number;
-  /** Longest time that an answer may take, ms. */
-  readonly budgetMs: number;
   readonly maxMessageBytes: number;
   /** Path of the method whose faults must be answered in-band. */
   readonly method: string;
@@ -49,7 +47,7 @@ const isCall = (headers: IncomingHttpHeaders, method: string): boolean =>
 function deadlineOf(headers: IncomingHttpHeaders, guard: StreamGuard): number {
   const timeout = headers['grpc-timeout'];
   const asked = typeof timeout === 'string' ? grpcTimeoutMs(timeout) : undefined;
-  return guard.nowMs() + (asked === undefined ? guard.budgetMs : Math.min(asked - guard.marginMs, guard.budgetMs));
+  return asked === undefined ? Number.POSITIVE_INFINITY : guard.nowMs() + asked - guard.marginMs;
 }
 
 /** Reads how long the message will be (gRPC over HTTP/2, "Length-Prefixed-Message") before anybody buffers it. */
