@@ -38,6 +38,8 @@ type Fault = {
   readonly ask?: Ask;
 };
 
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
 const withPolicy = (folder: string): Omit<StartOptions, 'folder'> => ({
   args: ['--bundle', buildPolicy(fragile, folder)],
 });
@@ -53,6 +55,16 @@ const faults: readonly Fault[] = [
     },
     path: '/fine',
     status: 503,
+  },
+  {
+    name: 'an issuer whose keys cannot be fetched',
+    start: (folder) => {
+      const issuers = [{ issuer: 'https://i.test/', jwks_uri: 'http://127.0.0.1:1/jwks' }];
+      return { ...withPolicy(folder), untilReady: false, config: { postern: { identity: { issuers } } } };
+    },
+    path: '/fine',
+    status: 503,
+    ask: { headers: { authorization: `Bearer ${part({ alg: 'RS256' })}.${part({ iss: 'https://i.test/' })}.AA` } },
   },
   { name: 'an undefined decision', start: withPolicy, path: '/undefined', status: 403 },
   { name: 'a decision of an odd shape', start: withPolicy, path: '/shape', status: 403 },
