@@ -1,0 +1,78 @@
+import type { Value } from '../../values/value.ts';
+
+/*
+ * What a built-in function is, for every engine: a plain function on values. The engine gives it a context and decides
+ * what an error means.
+ */
+
+/** What a built-in may use of the world. One per evaluation. */
+export type BuiltinContext = {
+  /** The evaluation's time, ns since the epoch; the same throughout one evaluation. */
+  readonly nowNs: bigint;
+  /** `count` random bytes. */
+  readonly random: (count: number) => Uint8Array;
+  /** Results kept for the length of one evaluation, such as `rand.intn` of one key. Keys start with the built-in's name. */
+  readonly memo: Map<string, Value>;
+  /** Results that outlive an evaluation, bounded; for what depends on nothing but its key. Keys start with the built-in's name. */
+  readonly cache: BuiltinCache;
+  /** Throws HaltError when the evaluation's time is up; to be called in loops whose length an argument decides. */
+  readonly checkDeadline: () => void;
+  /** What `opa.runtime` answers. */
+  readonly runtime: Value;
+  /** Where `print` and `trace` go. */
+  readonly print: (message: string) => void;
+  /** The answer of something outside, once it is known; until then the evaluation stops here and is done again with it. */
+  readonly outside: (key: string, ask: () => Promise<Value | undefined>) => Value | undefined;
+};
+
+export type BuiltinCache = {
+  readonly get: (key: string) => unknown;
+  readonly set: (key: string, value: unknown) => void;
+};
+
+export type Builtin = {
+  /** OPA's name, such as `io.jwt.decode`. */
+  readonly name: string;
+  readonly arity: number;
+  /** Undefined when the call is undefined. Throws BuiltinError, HaltError. */
+  readonly run: (ctx: BuiltinContext, ...args: readonly Value[]) => Value | undefined;
+};
+
+/** OPA's codes of errors that make a call undefined. */
+export type BuiltinErrorCode = 'eval_type_error' | 'eval_builtin_error';
+
+/** A built-in cannot answer: undefined, or fatal with strict errors. */
+export class BuiltinError extends Error {
+  override readonly name = 'BuiltinError';
+  readonly code: BuiltinErrorCode;
+  constructor(message: string, code: BuiltinErrorCode = 'eval_builtin_error') {
+    super(message);
+    this.code = code;
+  }
+}
+
+export type HaltCode = 'eval_cancel_error' | 'eval_limit_error' | 'eval_builtin_error';
+
+/** The evaluation must not go on: time is up, a result would be too large, an error that OPA lets nobody catch. */
+export class HaltError extends Error {
+  override readonly name = 'HaltError';
+  readonly code: HaltCode;
+  constructor(code: HaltCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The most UTF-16 units that a built-in may put together, and the most members. */
+export const MAX_RESULT_CHARS = 16 * 1_048_576;
+export const MAX_RESULT_MEMBERS = 1_000_000;
+
+/** Throws HaltError when a result would have more than `MAX_RESULT_CHARS`. */
+export function checkChars(chars: number): void {
+  if (chars > MAX_RESULT_CHARS) throw new HaltError('eval_limit_error', `more than ${MAX_RESULT_CHARS} characters`);
+}
+
+/** Throws HaltError when a result would have more than `MAX_RESULT_MEMBERS`. */
+export function checkMembers(members: number): void {
+  if (members > MAX_RESULT_MEMBERS) throw new HaltError('eval_limit_error', `more than ${MAX_RESULT_MEMBERS} members`);
+}
