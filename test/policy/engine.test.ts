@@ -45,7 +45,7 @@ describe('the WebAssembly engine', () => {
   });
 
   test('refuses a policy whose built-ins are missing, and names them', async () => {
-    await assert.rejects(instanceOf('allow := [sprintf("%d", [1]), time.now_ns()]'), /sprintf, time\.now_ns/);
+    await assert.rejects(instanceOf('allow := rego.parse_module("p.rego", input.text)'), /rego\.parse_module/);
   });
 
   test('decodes tokens; what is no token is undefined', async () => {

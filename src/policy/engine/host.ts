@@ -1,10 +1,13 @@
-import type { Json } from '../../model/json.ts';
-import { parseExact, stringify } from '../../values/json.ts';
-import type { HostBuiltin } from '../builtins/registry.ts';
+import { NumberRangeError } from '../../values/decimal.ts';
+import { dump } from '../../values/dump.ts';
+import { parse, ValueSyntaxError } from '../../values/parse.ts';
+import type { Value } from '../../values/value.ts';
+import { type Builtin, type BuiltinContext, BuiltinError } from '../builtins/builtin.ts';
+import { type Answers, createContext, type HostOptions } from './context.ts';
 
 /*
  * The module's side of the border (https://www.openpolicyagent.org/docs/wasm, "ABI Definition"): reading its memory,
- * and what it calls in us.
+ * and what it calls in us. Values cross as Rego term text, which keeps sets, keys of any type and every digit.
  */
 
 export type ModuleExports = {
@@ -18,9 +21,13 @@ export type ModuleExports = {
     format: number,
   ) => number;
   readonly opa_malloc: (bytes: number) => number;
-  readonly opa_json_parse: (address: number, length: number) => number;
+  readonly opa_heap_ptr_get: () => number;
+  readonly opa_heap_ptr_set: (address: number) => void;
   readonly opa_json_dump: (value: number) => number;
+  readonly opa_value_parse: (address: number, length: number) => number;
+  readonly opa_value_dump: (value: number) => number;
   readonly builtins: () => number;
+  readonly entrypoints: () => number;
 };
 
 /** The module called opa_abort: it gave up in an orderly way. */
@@ -35,48 +42,83 @@ export function textAt(memory: WebAssembly.Memory, address: number): string {
   return bytes.toString('utf8', address, end < 0 ? bytes.length : end);
 }
 
-/** JSON text into a value of the module; returns its address. */
-export function putJson(exports: ModuleExports, memory: WebAssembly.Memory, text: string): number {
+/** Term text into a value of the module; returns its address. Throws PolicyAbort. */
+export function putText(exports: ModuleExports, memory: WebAssembly.Memory, text: string): number {
   const length = Buffer.byteLength(text);
   const address = exports.opa_malloc(length);
   Buffer.from(memory.buffer).write(text, address);
-  const value = exports.opa_json_parse(address, length);
+  const value = exports.opa_value_parse(address, length);
   if (value === 0) throw new PolicyAbort('a value could not be parsed by the module');
   return value;
 }
 
 const MAX_ABORT_CHARS = 500;
 
-/** What a module imports besides its memory. `exports` and `builtins` are known only once the module is there. */
-export function hostImports(
-  memory: WebAssembly.Memory,
-  host: { exports: ModuleExports | undefined; builtins: ReadonlyMap<number, HostBuiltin> },
-): WebAssembly.ModuleImports {
-  const call = (id = -1, _context?: number, ...addresses: number[]): number => {
+/** What the module's calls are answered with. `exports` and `builtins` are known only once the module is there. */
+export type Host = {
+  exports: ModuleExports | undefined;
+  builtins: ReadonlyMap<number, Builtin>;
+  /** Begins an evaluation: nothing of the last one's context is left. */
+  begin(answers: Answers | undefined): void;
+  readonly imports: WebAssembly.ModuleImports;
+};
+
+export function createHost(memory: WebAssembly.Memory, options: HostOptions): Host {
+  let context: BuiltinContext | undefined;
+  let answers: Answers | undefined;
+
+  function call(id = -1, _reserved?: number, ...addresses: number[]): number {
     const { exports } = host;
     const builtin = host.builtins.get(id);
     if (exports === undefined || builtin === undefined) throw new PolicyAbort(`built-in ${id} is not there`);
-    const values = addresses.map((address) => parseExact(textAt(memory, exports.opa_json_dump(address))));
-    let result: Json | undefined;
-    try {
-      result = builtin(...values);
-    } catch {
-      // A built-in that fails is undefined (OPA, "Errors" of built-in functions).
-      return 0;
-    }
-    return result === undefined ? 0 : putJson(exports, memory, stringify(result));
-  };
-  return {
-    memory,
-    opa_abort: (address = 0) => {
-      throw new PolicyAbort(textAt(memory, address).slice(0, MAX_ABORT_CHARS));
+    context ??= createContext(options, answers);
+    const values = addresses.map((address) => parse(textAt(memory, exports.opa_value_dump(address))));
+    const result = answer(builtin, context, values, options.strictBuiltinErrors);
+    return result === undefined ? 0 : putText(exports, memory, dump(result));
+  }
+
+  const host: Host = {
+    exports: undefined,
+    builtins: new Map(),
+    begin(known) {
+      context = undefined;
+      answers = known;
     },
-    // A policy's print output could carry anything from the input: it goes nowhere.
-    opa_println: () => 0,
-    opa_builtin0: call,
-    opa_builtin1: call,
-    opa_builtin2: call,
-    opa_builtin3: call,
-    opa_builtin4: call,
+    imports: {
+      memory,
+      opa_abort: (address = 0) => {
+        throw new PolicyAbort(textAt(memory, address).slice(0, MAX_ABORT_CHARS));
+      },
+      opa_println: (address = 0) => {
+        options.onPrint(textAt(memory, address));
+        return 0;
+      },
+      opa_builtin0: call,
+      opa_builtin1: call,
+      opa_builtin2: call,
+      opa_builtin3: call,
+      opa_builtin4: call,
+    },
   };
+  return host;
+}
+
+/**
+ * Only errors that are part of a built-in's meaning make its call undefined. Anything else, a bug of ours among them, ends
+ * the evaluation: under a `not`, undefined could allow.
+ */
+function answer(
+  builtin: Builtin,
+  context: BuiltinContext,
+  values: readonly Value[],
+  strict: boolean,
+): Value | undefined {
+  try {
+    return builtin.run(context, ...values);
+  } catch (error) {
+    const isMeant =
+      error instanceof BuiltinError || error instanceof NumberRangeError || error instanceof ValueSyntaxError;
+    if (!isMeant || strict) throw error;
+    return undefined;
+  }
 }

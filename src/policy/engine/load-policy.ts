@@ -1,0 +1,150 @@
+import { fromJavaScript } from '../../values/convert.ts';
+import { dump, dumpJson } from '../../values/dump.ts';
+import { parse } from '../../values/parse.ts';
+import type { Value } from '../../values/value.ts';
+import type { Builtin } from '../builtins/builtin.ts';
+import { hostBuiltins } from '../builtins/registry.ts';
+import { type Answers, defaultHostOptions, PendingAnswer } from './context.ts';
+import { EngineError } from './engine.ts';
+import { PolicyAbort } from './host.ts';
+import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
+
+export { BuiltinError, HaltError } from '../builtins/builtin.ts';
+export { AsyncBuiltinError } from './context.ts';
+export { EngineError } from './engine.ts';
+export { PolicyAbort } from './host.ts';
+
+/*
+ * The engine as a library: Rego compiled to WebAssembly, with every built-in function of OPA, without the server.
+ */
+
+/** A built-in function of the caller's; arguments and result as JSON has them (sets are arrays). */
+export type ExtraBuiltin = (...args: readonly unknown[]) => unknown;
+
+export type PolicyOptions = {
+  /** The base document, `{}` when absent. A string is JSON or Rego term text. */
+  readonly data?: unknown;
+  /** Whether a built-in's error is thrown; otherwise its call is undefined. Default false, as OPA has it. */
+  readonly strictBuiltinErrors?: boolean;
+  /** Most memory that the module may have, bytes. Default 256 MiB. */
+  readonly maxMemoryBytes?: number;
+  /** Wall clock, ms since the epoch. Default Date.now. */
+  readonly now?: () => number;
+  /** `count` random bytes. Default: those of node:crypto. */
+  readonly random?: (count: number) => Uint8Array;
+  /** Gets each line that `print` and `trace` write. Default: they go nowhere. */
+  readonly onPrint?: (message: string) => void;
+  /** Further built-ins by name; they go before ours. Undefined: the call is undefined. What they throw is thrown. */
+  readonly extraBuiltins?: { readonly [name: string]: ExtraBuiltin };
+};
+
+/** A policy ready to be asked. One evaluation at a time; calls that wait are answered from their own evaluation. */
+export type Policy = {
+  readonly entrypoints: readonly string[];
+  /**
+   * OPA's result set: one object of bindings per result, none when undefined. Sets come as arrays in OPA's order,
+   * numbers as JavaScript has them. `entrypoint` is the first one when left out. Throws EngineError when there is no
+   * such entrypoint, and what ends an evaluation: PolicyAbort, HaltError, BuiltinError (strict), AsyncBuiltinError.
+   */
+  readonly evaluate: (input: unknown, entrypoint?: string) => unknown[];
+  /** Like `evaluate`, from JSON or Rego term text to the exact term text of the result set. Empty text: no input. */
+  readonly evaluateText: (input: string | Uint8Array, entrypoint?: string) => string;
+  /** Like `evaluate`, for policies whose built-ins have to wait. */
+  readonly evaluateAsync: (input: unknown, entrypoint?: string) => Promise<unknown[]>;
+  readonly evaluateTextAsync: (input: string | Uint8Array, entrypoint?: string) => Promise<string>;
+  /** Replaces the base document. A string is JSON or Rego term text. Throws EngineError. */
+  readonly setData: (data: unknown) => void;
+};
+
+const DEFAULT_MEMORY_BYTES = 256 * 1_048_576;
+/** Evaluations of one question: each but the last stops at a call whose answer is not there yet. */
+const MAX_PASSES = 64;
+
+/** Loads a module made by `opa build -t wasm` (ABI 1.2 and later). Rejects with EngineError. */
+export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}): Promise<Policy> {
+  const compiled = await compileModule(wasm, options.maxMemoryBytes ?? DEFAULT_MEMORY_BYTES);
+  const builtins = withExtra(options.extraBuiltins ?? {});
+  const defaults = defaultHostOptions();
+  const { now } = options;
+  const hostOptions = {
+    ...defaults,
+    nowNs: now === undefined ? defaults.nowNs : () => BigInt(Math.round(now() * 1000)) * 1000n,
+    random: options.random ?? defaults.random,
+    onPrint: options.onPrint ?? defaults.onPrint,
+    strictBuiltinErrors: options.strictBuiltinErrors ?? false,
+  };
+  let data = textOf(options.data ?? {});
+  let instance: ModuleInstance | undefined = instantiateModule(compiled, data, builtins, hostOptions);
+  const { entrypoints } = instance;
+  const [first = ''] = entrypoints.keys();
+
+  function run(input: string | Uint8Array, entrypoint = first, answers?: Answers): string {
+    const id = entrypoints.get(entrypoint);
+    if (id === undefined) {
+      throw new EngineError(`no entrypoint ${entrypoint}; the module has: ${[...entrypoints.keys()].join(', ')}`);
+    }
+    instance ??= instantiateModule(compiled, data, builtins, hostOptions);
+    try {
+      return instance.evaluate(id, input, answers);
+    } catch (error) {
+      if (!(error instanceof PolicyAbort)) instance = undefined;
+      throw error;
+    }
+  }
+
+  async function runAsync(input: string | Uint8Array, entrypoint?: string): Promise<string> {
+    const answers: Answers = new Map();
+    for (let pass = 0; pass < MAX_PASSES; pass++) {
+      try {
+        return run(input, entrypoint, answers);
+      } catch (error) {
+        if (!(error instanceof PendingAnswer)) throw error;
+        answers.set(error.key, await error.ask());
+      }
+    }
+    throw new PolicyAbort(`the policy asks for more than ${MAX_PASSES} answers from outside`);
+  }
+
+  return {
+    entrypoints: [...entrypoints.keys()],
+    evaluate: (input, entrypoint) => resultSet(run(inputText(input), entrypoint)),
+    evaluateText: run,
+    evaluateAsync: async (input, entrypoint) => resultSet(await runAsync(inputText(input), entrypoint)),
+    evaluateTextAsync: runAsync,
+    setData(next) {
+      data = textOf(next);
+      if (instance === undefined) instance = instantiateModule(compiled, data, builtins, hostOptions);
+      else instance.setData(data);
+    },
+  };
+}
+
+const textOf = (data: unknown): string => (typeof data === 'string' ? data : dump(fromJavaScript(data)));
+
+function inputText(input: unknown): string {
+  return input === undefined ? '' : (JSON.stringify(input) ?? '');
+}
+
+/** Term text is JSON unless there is a set or a key that is no string in it, and no such text is valid JSON. */
+function resultSet(text: string): unknown[] {
+  try {
+    return JSON.parse(text) as unknown[];
+  } catch {
+    return JSON.parse(dumpJson(parse(text))) as unknown[];
+  }
+}
+
+function withExtra(extra: { readonly [name: string]: ExtraBuiltin }): ReadonlyMap<string, Builtin> {
+  const all = new Map(hostBuiltins);
+  for (const [name, implementation] of Object.entries(extra)) {
+    all.set(name, {
+      name,
+      arity: implementation.length,
+      run: (_ctx, ...args) => {
+        const result = implementation(...args.map((arg: Value) => JSON.parse(dumpJson(arg)) as unknown));
+        return result === undefined ? undefined : fromJavaScript(result);
+      },
+    });
+  }
+  return all;
+}
