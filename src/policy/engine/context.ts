@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Value } from '../../values/value.ts';
 import { type BuiltinCache, type BuiltinContext, HaltError } from '../builtins/builtin.ts';
+import { MAX_STEPS } from './metering.ts';
 
 /** What the evaluations of one policy have in common. */
 export type HostOptions = {
@@ -16,6 +17,8 @@ export type HostOptions = {
   readonly cache: BuiltinCache;
   /** Most time that one evaluation's built-ins may use, ms; checked where their work grows with their arguments. */
   readonly builtinMs: number;
+  /** Most steps of one evaluation: calls of functions and turns of loops in the module. */
+  readonly maxSteps: number;
 };
 
 /** The call needs something from outside that is not known yet; the evaluation is to be done again with its answer. */
@@ -67,6 +70,7 @@ export const defaultHostOptions = (): HostOptions => ({
   strictBuiltinErrors: false,
   cache: createBuiltinCache(),
   builtinMs: 1_000,
+  maxSteps: MAX_STEPS,
 });
 
 /** The context of one evaluation; made at its first call of a built-in, which many evaluations never get to. */

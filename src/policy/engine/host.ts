@@ -4,6 +4,7 @@ import { parse, ValueSyntaxError } from '../../values/parse.ts';
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from '../builtins/builtin.ts';
 import { type Answers, createContext, type HostOptions } from './context.ts';
+import { STEPS_EXPORT } from './metering.ts';
 
 /*
  * The module's side of the border (https://www.openpolicyagent.org/docs/wasm, "ABI Definition"): reading its memory,
@@ -28,6 +29,7 @@ export type ModuleExports = {
   readonly opa_value_dump: (value: number) => number;
   readonly builtins: () => number;
   readonly entrypoints: () => number;
+  readonly [STEPS_EXPORT]: WebAssembly.Global;
 };
 
 /** The module called opa_abort: it gave up in an orderly way. */

@@ -5,6 +5,7 @@ import type { Builtin } from '../builtins/builtin.ts';
 import type { Answers, HostOptions } from './context.ts';
 import { EngineError } from './engine.ts';
 import { createHost, type Host, type ModuleExports, putText, textAt } from './host.ts';
+import { MAX_STEPS, STEPS_EXPORT, withSteps } from './metering.ts';
 import { minimumPages, pagesFor } from './wasm-memory.ts';
 
 /** A compiled module and what its instances need. */
@@ -15,7 +16,8 @@ export type CompiledModule = {
 
 /** Compiles `wasm`. Rejects with EngineError. */
 export async function compileModule(wasm: Uint8Array, memoryBytes: number): Promise<CompiledModule> {
-  const module = await WebAssembly.compile(wasm).catch((error: unknown) => {
+  if (!WebAssembly.validate(wasm)) throw new EngineError('the WASM module is not valid');
+  const module = await WebAssembly.compile(withSteps(wasm)).catch((error: unknown) => {
     throw new EngineError(`the WASM module does not compile: ${messageOf(error)}`);
   });
   const pages = { initial: minimumPages(wasm), maximum: pagesFor(memoryBytes) };
@@ -25,6 +27,14 @@ export async function compileModule(wasm: Uint8Array, memoryBytes: number): Prom
     );
   }
   return { module, pages };
+}
+
+/** The evaluation took more steps than it may; the instance must not be used again. */
+export class StepsExhausted extends Error {
+  override readonly name = 'StepsExhausted';
+  constructor(maxSteps: number) {
+    super(`the evaluation took more than ${maxSteps} steps`);
+  }
 }
 
 /** A running module with its data. After any exception but PolicyAbort it must not be used again. */
@@ -47,6 +57,7 @@ export function instantiateModule(
   const memory = new WebAssembly.Memory(pages);
   const host = createHost(memory, options);
   const exports = orEngineError(() => start(module, host));
+  const steps = exports[STEPS_EXPORT];
   host.builtins = required(namesOf(exports, memory, exports.builtins()), builtins);
   const entrypoints = namesOf(exports, memory, exports.entrypoints());
   const baseHeap = exports.opa_heap_ptr_get();
@@ -54,6 +65,7 @@ export function instantiateModule(
   let dataHeap = baseHeap;
 
   function setData(text: string): void {
+    steps.value = MAX_STEPS;
     exports.opa_heap_ptr_set(baseHeap);
     dataAddress = orEngineError(() => putText(exports, memory, text));
     dataHeap = exports.opa_heap_ptr_get();
@@ -68,9 +80,21 @@ export function instantiateModule(
     if (typeof input === 'string') bytes.write(input, dataHeap);
     else bytes.set(input, dataHeap);
     // The input's value is made behind its text.
-    const set = textAt(memory, exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1));
+    const set = textAt(
+      memory,
+      bounded(() => exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1)),
+    );
     // The bindings come as a set. As an array the text is JSON as long as no value in it needs more than JSON has.
     return set === 'set()' ? '[]' : `[${set.slice(1, -1)}]`;
+  }
+
+  function bounded(step: () => number): number {
+    steps.value = options.maxSteps;
+    try {
+      return step();
+    } catch (error) {
+      throw Number(steps.value) < 0 ? new StepsExhausted(options.maxSteps) : error;
+    }
   }
 
   setData(data);

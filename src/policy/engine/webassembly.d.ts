@@ -10,12 +10,13 @@ declare namespace WebAssembly {
     grow(pages: number): number;
   }
   class Global {
-    readonly value: unknown;
+    value: unknown;
   }
   type ModuleImports = { readonly [name: string]: Memory | ((...args: number[]) => number) };
   class Instance {
     constructor(module: Module, imports: { readonly [module: string]: ModuleImports });
     readonly exports: { readonly [name: string]: unknown };
   }
+  function validate(bytes: Uint8Array): boolean;
   function compile(bytes: Uint8Array): Promise<Module>;
 }
