@@ -54,7 +54,7 @@ export function createDecider(
       log,
       prepare: async ({ modules, data, revisions }) => {
         const snapshot = { modules, data: stringify(data), revisions };
-        const limits = { memoryBytes: evaluation.memory_bytes };
+        const limits = { memoryBytes: evaluation.memory_bytes, steps: evaluation.max_steps };
         await probe({ source: snapshot, path, limits }, PROBE_TIMEOUT_MS);
         return prepareSnapshot(snapshot, path, createWasmInstance, limits);
       },

@@ -138,6 +138,12 @@ const postern = section(
           maximum: 60_000,
         }),
         memory_bytes: count('Most memory that one policy instance may use.', 67_108_864, 1_048_576, 2_147_483_648),
+        max_steps: count(
+          'Most steps (calls and turns of loops in WebAssembly) of one evaluation; 30 million take about 100 ms.',
+          30_000_000,
+          100_000,
+          2_147_483_647,
+        ),
         max_in_flight: count('Checks under way at once; further ones are answered 503.', 4096, 1, 1_000_000),
       },
       strict,

@@ -5,7 +5,12 @@ export type Evaluation =
   | { readonly ok: true; readonly results: readonly Json[] }
   | {
       readonly ok: false;
-      readonly reason: 'evaluation_error' | 'evaluation_trap' | 'out_of_memory' | 'decision_undefined';
+      readonly reason:
+        | 'evaluation_error'
+        | 'evaluation_trap'
+        | 'evaluation_timeout'
+        | 'out_of_memory'
+        | 'decision_undefined';
       readonly cause: string;
     };
 

@@ -11,6 +11,8 @@ export type PolicyInstance = {
 export type EngineLimits = {
   /** Most memory one instance may use, bytes. */
   readonly memoryBytes: number;
+  /** Most steps of one evaluation: calls of functions and turns of loops. */
+  readonly steps: number;
 };
 
 /** Makes an instance of `module` over `data` (JSON text). Rejects with EngineError. */

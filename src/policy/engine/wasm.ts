@@ -9,10 +9,13 @@ import { hostBuiltins } from '../builtins/registry.ts';
 import { defaultHostOptions } from './context.ts';
 import type { EngineLimits, PolicyInstance } from './engine.ts';
 import { PolicyAbort } from './host.ts';
-import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
+import { compileModule, instantiateModule, type ModuleInstance, StepsExhausted } from './module.ts';
 
 /** Linear memory never shrinks, so an instance that one large input made this much larger is replaced. */
 const GROWTH_BYTES = 16 * 1_048_576;
+
+/** Most time that the built-ins of one evaluation may take, ms. */
+const BUILTIN_MS = 100;
 
 /** Policy modules made by `opa build -t wasm` (ABI 1.2 and later). `data` is JSON text. Rejects with EngineError. */
 export async function createWasmInstance(
@@ -21,7 +24,7 @@ export async function createWasmInstance(
   limits: EngineLimits,
 ): Promise<PolicyInstance> {
   const compiled = await compileModule(wasm, limits.memoryBytes);
-  const options = defaultHostOptions();
+  const options = { ...defaultHostOptions(), maxSteps: limits.steps, builtinMs: BUILTIN_MS };
   let ready: { readonly instance: ModuleInstance; readonly restingBytes: number } | undefined = start();
   const { entrypoints } = ready.instance;
 
@@ -71,6 +74,9 @@ function classify(error: unknown): Evaluation & { ok: false } {
   const cause = messageOf(error);
   const isOutOfMemory = error instanceof RangeError ? !/call stack/i.test(cause) : cause.includes('opa_malloc');
   if (isOutOfMemory) return { ok: false, reason: 'out_of_memory', cause };
+  if (error instanceof StepsExhausted || (error instanceof HaltError && error.code === 'eval_cancel_error')) {
+    return { ok: false, reason: 'evaluation_timeout', cause };
+  }
   const isOrderly = error instanceof PolicyAbort || error instanceof HaltError || error instanceof BuiltinError;
   return { ok: false, reason: isOrderly ? 'evaluation_error' : 'evaluation_trap', cause };
 }
