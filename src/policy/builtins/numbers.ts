@@ -1,3 +1,43 @@
-import type { Builtin } from './builtin.ts';
+import { number } from '../../values/number.ts';
+import type { Value } from '../../values/value.ts';
+import { type Builtin, type BuiltinContext, BuiltinError, checkMembers, MAX_RESULT_MEMBERS } from './builtin.ts';
+import { integerAt, stringAt } from './operands.ts';
 
-export const numbersBuiltins: readonly Builtin[] = [];
+/*
+ * https://www.openpolicyagent.org/docs/policy-reference/builtins/numbers
+ */
+
+/** Integers from `from` to `to`, both included, up or down. */
+function range(from: bigint, to: bigint, step: bigint): readonly Value[] {
+  if (step <= 0n) throw new BuiltinError('numbers.range_step: step must be a positive integer');
+  const distance = to >= from ? to - from : from - to;
+  const steps = distance / step;
+  checkMembers(steps > BigInt(MAX_RESULT_MEMBERS) ? Number.POSITIVE_INFINITY : Number(steps) + 1);
+  const towards = to >= from ? step : -step;
+  return Array.from({ length: Number(steps) + 1 }, (_, i) => number(from + BigInt(i) * towards));
+}
+
+const RANDOM_BYTES = 16;
+
+/** An integer in [0, n), the same for the same key and n within one evaluation. */
+function randomInteger(ctx: BuiltinContext, key: string, n: bigint): Value {
+  const bound = n < 0n ? -n : n;
+  if (bound === 0n) return 0;
+  const memoKey = `rand.intn:${bound}:${key}`;
+  const known = ctx.memo.get(memoKey);
+  if (known !== undefined) return known;
+  // With 64 bits more than it needs the remainder's bias is beyond notice.
+  const random = BigInt(`0x${Buffer.from(ctx.random(RANDOM_BYTES)).toString('hex')}`) % bound;
+  const value = number(random);
+  ctx.memo.set(memoKey, value);
+  return value;
+}
+
+export const numbersBuiltins: readonly Builtin[] = [
+  {
+    name: 'numbers.range_step',
+    arity: 3,
+    run: (_ctx, from, to, step) => range(integerAt(1, from), integerAt(2, to), integerAt(3, step)),
+  },
+  { name: 'rand.intn', arity: 2, run: (ctx, key, n) => randomInteger(ctx, stringAt(1, key), integerAt(2, n)) },
+];

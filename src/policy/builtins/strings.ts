@@ -45,13 +45,12 @@ function positions(text: string, part: string): readonly number[] {
   return found;
 }
 
-/** At most `limit` pieces, the last one with the rest; all of them when it is negative. */
-function splitN(text: string, separator: string, limit: number): readonly string[] {
-  if (limit === 0) return [];
+/** The first `count` pieces, or the last ones when it is negative. */
+function splitN(text: string, separator: string, count: number): readonly string[] {
   const pieces = separator === '' ? [...text] : text.split(separator);
   checkMembers(pieces.length);
-  if (limit < 0 || pieces.length <= limit) return pieces;
-  return [...pieces.slice(0, limit - 1), pieces.slice(limit - 1).join(separator)];
+  if (count >= 0) return pieces.slice(0, count);
+  return pieces.slice(count);
 }
 
 export const stringsBuiltins: readonly Builtin[] = [

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Value } from '../../values/value.ts';
+import { RegoObject, type Value } from '../../values/value.ts';
 import { type BuiltinCache, type BuiltinContext, HaltError } from '../builtins/builtin.ts';
 import { MAX_STEPS } from './metering.ts';
 
@@ -66,7 +66,7 @@ export const defaultHostOptions = (): HostOptions => ({
   random: (count) => randomBytes(count),
   // A policy's print output could carry anything from the input: it goes nowhere unless someone asks for it.
   onPrint: () => {},
-  runtime: null,
+  runtime: new RegoObject(),
   strictBuiltinErrors: false,
   cache: createBuiltinCache(),
   builtinMs: 1_000,
