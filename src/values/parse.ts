@@ -120,7 +120,9 @@ function read(text: string, terms: boolean): Value {
       at++;
     }
     const spelling = text.slice(start, at);
-    if (spelling === '' || /^-?0\d|\.(?!\d)/.test(spelling)) return fail('unexpected character');
+    // The WASM code's dump spells 5.0 as `5.`.
+    const isMalformed = /^-?0\d/.test(spelling) || (!terms && /\.(?!\d)/.test(spelling));
+    if (spelling === '' || isMalformed) return fail('unexpected character');
     return numberFromText(spelling) ?? fail('a malformed number');
   }
 

@@ -18,8 +18,9 @@ function parse(text: string): Version | undefined {
   if (match === null) return undefined;
   const [, major = '', minor = '', patch = '', prerelease] = match;
   const numbers = [major, minor, patch];
-  if (numbers.some((digits) => digits.length > 1 && digits.startsWith('0'))) return undefined;
-  return { numbers: numbers.map(BigInt), prerelease: prerelease?.split('.') ?? [] };
+  const identifiers = prerelease?.split('.') ?? [];
+  if ([...numbers, ...identifiers].some((part) => /^0\d+$/.test(part))) return undefined;
+  return { numbers: numbers.map(BigInt), prerelease: identifiers };
 }
 
 function compare(a: Version, b: Version): number {

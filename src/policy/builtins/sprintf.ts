@@ -1,3 +1,46 @@
+import { Decimal } from '../../values/decimal.ts';
+import { dump } from '../../values/dump.ts';
+import { isNumber, toBigInt, toDouble } from '../../values/number.ts';
+import { isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import type { Builtin } from './builtin.ts';
+import { type GoValue, sprintf } from './go-format.ts';
+import { arrayAt, stringAt } from './operands.ts';
 
-export const sprintfBuiltins: readonly Builtin[] = [];
+/*
+ * https://www.openpolicyagent.org/docs/policy-reference/builtins/strings
+ */
+
+const MAX_ZEROS = 300;
+const MAX_INT = 2n ** 63n - 1n;
+
+function toGo(value: Value): GoValue {
+  if (typeof value === 'string') return { type: 'string', value };
+  if (!isNumber(value)) return { type: 'string', value: termText(value) };
+  // No double holds it, so it is printed as it was written: with an exponent.
+  if (value instanceof Decimal && value.exponent > MAX_ZEROS) {
+    return { type: 'string', value: `${value.coefficient}e${value.exponent}` };
+  }
+  const integer = toBigInt(value);
+  if (integer === undefined) return { type: 'float64', value: toDouble(value) };
+  const isSmall = integer <= MAX_INT && integer >= -MAX_INT - 1n;
+  return { type: isSmall ? 'int' : '*big.Int', value: integer };
+}
+
+/** As OPA prints terms: a blank after each comma and colon. */
+function termText(value: Value): string {
+  if (isArray(value)) return `[${value.map(termText).join(', ')}]`;
+  if (value instanceof RegoSet) return value.size === 0 ? 'set()' : `{${value.sorted().map(termText).join(', ')}}`;
+  if (!(value instanceof RegoObject)) return dump(value);
+  return `{${value
+    .sorted()
+    .map(([key, member]) => `${termText(key)}: ${termText(member)}`)
+    .join(', ')}}`;
+}
+
+export const sprintfBuiltins: readonly Builtin[] = [
+  {
+    name: 'sprintf',
+    arity: 2,
+    run: (_ctx, format, args) => sprintf(stringAt(1, format), arrayAt(2, args).map(toGo)),
+  },
+];
