@@ -105,25 +105,3 @@ export function fromDouble(double: number): RegoNumber {
   const parts = toParts(double);
   return number(parts.coefficient, parts.exponent);
 }
-
-/** Throws NumberRangeError. */
-export function add(a: RegoNumber, b: RegoNumber): RegoNumber {
-  if (typeof a === 'number' && typeof b === 'number' && Number.isInteger(a) && Number.isInteger(b)) {
-    const sum = a + b;
-    if (Number.isSafeInteger(sum)) return sum;
-  }
-  const same = align(toParts(a), toParts(b));
-  return number(same.a + same.b, same.exponent);
-}
-
-/** Throws NumberRangeError. */
-export function multiply(a: RegoNumber, b: RegoNumber): RegoNumber {
-  const x = toParts(a);
-  const y = toParts(b);
-  return number(x.coefficient * y.coefficient, x.exponent + y.exponent);
-}
-
-export function negate(value: RegoNumber): RegoNumber {
-  if (typeof value === 'number') return value === 0 ? 0 : -value;
-  return new Decimal(-value.coefficient, value.exponent);
-}

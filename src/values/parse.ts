@@ -120,10 +120,10 @@ function read(text: string, terms: boolean): Value {
       at++;
     }
     const spelling = text.slice(start, at);
-    // The WASM code's dump spells 5.0 as `5.`.
-    const isMalformed = /^-?0\d/.test(spelling) || (!terms && /\.(?!\d)/.test(spelling));
+    // Rego's compiler leaves numbers such as `.5` as they are written.
+    const isMalformed = /^-?0\d/.test(spelling) || /\.(?!\d)/.test(spelling) || (!terms && /^-?\./.test(spelling));
     if (spelling === '' || isMalformed) return fail('unexpected character');
-    return numberFromText(spelling) ?? fail('a malformed number');
+    return numberFromText(terms ? spelling.replace(/^(-?)\./, '$10.') : spelling) ?? fail('a malformed number');
   }
 
   function array(depth: number): Value {

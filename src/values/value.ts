@@ -100,6 +100,3 @@ export function typeName(value: Value): TypeName {
 
 export const isArray = (value: Value | undefined): value is readonly Value[] => Array.isArray(value);
 export const isRegoObject = (value: Value | undefined): value is RegoObject => value instanceof RegoObject;
-export const isRegoSet = (value: Value | undefined): value is RegoSet => value instanceof RegoSet;
-
-export const equal = (a: Value, b: Value): boolean => a === b || compare(a, b) === 0;

@@ -13,9 +13,12 @@ type Path = readonly Value[];
 /** A JSON pointer (RFC 6901; a leading slash may be missing) or an array of keys. */
 function pathOf(value: Value | undefined): Path {
   if (isArray(value)) return value;
-  const text = stringAt(1, value).replace(/^\/+/, '');
+  const text = stringAt(1, value);
   if (text === '') return [];
-  return text.split('/').map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return text
+    .replace(/^\/+/, '')
+    .split('/')
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 const missing = (): BuiltinError => new BuiltinError('a path of the patch leads nowhere');
@@ -121,10 +124,14 @@ function marshal(value: Value, options: RegoObject): string {
   if (typeof pretty !== 'boolean') throw new BuiltinError('pretty must be a boolean', 'eval_type_error');
   const indent = stringAt(2, options.get('indent') ?? '\t');
   const prefix = stringAt(2, options.get('prefix') ?? '');
-  const text = pretty ? prefix + indented(value, indent, `\n${prefix}`) : dumpJson(value);
+  const text = pretty ? prefix + indented(value, indent, `\n${prefix}`) : escaped(dumpJson(value));
   checkChars(text.length);
-  return text.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text;
 }
+
+/** What Go's encoder escapes beside what JSON asks for. */
+const escaped = (json: string): string =>
+  json.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 function indented(value: Value, indent: string, line: string): string {
   const inner = line + indent;
@@ -137,8 +144,9 @@ function indented(value: Value, indent: string, line: string): string {
       ']',
     );
   if (value instanceof RegoSet) return indented(value.sorted(), indent, line);
-  if (!(value instanceof RegoObject)) return dumpJson(value);
-  const member = ([key, one]: Entry): string => `${JSON.stringify(keyText(key))}: ${indented(one, indent, inner)}`;
+  if (!(value instanceof RegoObject)) return escaped(dumpJson(value));
+  const member = ([key, one]: Entry): string =>
+    `${escaped(JSON.stringify(keyText(key)))}: ${indented(one, indent, inner)}`;
   return block('{', value.sorted().map(member), '}');
 }
 

@@ -140,7 +140,7 @@ function merge(ctx: BuiltinContext, list: Value): RegoSet {
     const before = merged.at(-1);
     if (before === undefined || before.bits !== range.bits || range.first > before.last + 1n) merged.push(range);
     else {
-      const end = range.last > before.last ? range.last : before.last;
+      const { last: end } = range.last > before.last ? range : before;
       merged[merged.length - 1] = { first: before.first, last: end, bits: range.bits };
     }
   }

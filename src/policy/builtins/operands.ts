@@ -49,11 +49,6 @@ export function arrayAt(position: number, value: Value | undefined): readonly Va
   return value;
 }
 
-export function setAt(position: number, value: Value | undefined): RegoSet {
-  if (!(value instanceof RegoSet)) throw wrongType(position, 'set', value ?? null);
-  return value;
-}
-
 export function objectAt(position: number, value: Value | undefined): RegoObject {
   if (!(value instanceof RegoObject)) throw wrongType(position, 'object', value ?? null);
   return value;
