@@ -1,7 +1,8 @@
 import { compare } from '../../values/compare.ts';
-import { dumpJson, keyText } from '../../values/dump.ts';
+import { keyText } from '../../values/dump.ts';
 import { type Entry, isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import { type Builtin, BuiltinError, checkChars } from './builtin.ts';
+import { escapeJson, marshalJson } from './go-json.ts';
 import { arrayAt, objectAt, stringAt } from './operands.ts';
 
 /*
@@ -124,14 +125,10 @@ function marshal(value: Value, options: RegoObject): string {
   if (typeof pretty !== 'boolean') throw new BuiltinError('pretty must be a boolean', 'eval_type_error');
   const indent = stringAt(2, options.get('indent') ?? '\t');
   const prefix = stringAt(2, options.get('prefix') ?? '');
-  const text = pretty ? prefix + indented(value, indent, `\n${prefix}`) : escaped(dumpJson(value));
+  const text = pretty ? prefix + indented(value, indent, `\n${prefix}`) : marshalJson(value);
   checkChars(text.length);
   return text;
 }
-
-/** What Go's encoder escapes beside what JSON asks for. */
-const escaped = (json: string): string =>
-  json.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 function indented(value: Value, indent: string, line: string): string {
   const inner = line + indent;
@@ -144,9 +141,9 @@ function indented(value: Value, indent: string, line: string): string {
       ']',
     );
   if (value instanceof RegoSet) return indented(value.sorted(), indent, line);
-  if (!(value instanceof RegoObject)) return escaped(dumpJson(value));
+  if (!(value instanceof RegoObject)) return marshalJson(value);
   const member = ([key, one]: Entry): string =>
-    `${escaped(JSON.stringify(keyText(key)))}: ${indented(one, indent, inner)}`;
+    `${escapeJson(JSON.stringify(keyText(key)))}: ${indented(one, indent, inner)}`;
   return block('{', value.sorted().map(member), '}');
 }
 
