@@ -1,7 +1,8 @@
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { isObject } from '../values/json.ts';
-import { type Engine, EngineError, type EngineLimits, type PolicyInstance } from './engine/engine.ts';
+import { type Engine, EngineError, type PolicyInstance } from './engine/engine.ts';
+import type { Lane } from './lane.ts';
 
 export type SnapshotSource = {
   readonly modules: readonly { readonly path: string; readonly wasm: Uint8Array }[];
@@ -15,17 +16,25 @@ type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; r
 /** The least input that a policy can be asked with; every policy must survive it. */
 const SMOKE_INPUT = '{"attributes":{"request":{"http":{}}},"parsed_path":[""],"parsed_query":{}}';
 
+export type PreparedSnapshot = Snapshot & {
+  /** Whether it calls built-ins that have to wait for the network. */
+  readonly waits: boolean;
+  readonly memoryBytes: () => number;
+  /** Once no new request will pin it. */
+  readonly close: () => void;
+};
+
 /**
  * Makes a snapshot that answers for `path`: compiles, loads the data, and asks once, so that a policy that cannot run is
- * found before it serves. Rejects with EngineError.
+ * found before it serves. What takes the engine too long is left to the `lane`. Rejects with EngineError.
  */
 export async function prepareSnapshot(
   source: SnapshotSource,
   path: string,
   engine: Engine,
-  limits: EngineLimits,
-): Promise<Snapshot & { readonly memoryBytes: () => number }> {
-  const instances = await Promise.all(source.modules.map(({ wasm }) => engine(wasm, source.data, limits)));
+  lane?: Lane,
+): Promise<PreparedSnapshot> {
+  const instances = await Promise.all(source.modules.map(({ wasm }) => engine(wasm, source.data)));
   const routes = new Map<string, Route | undefined>();
   const routeOf = (asked: string): Route | undefined => {
     if (!routes.has(asked)) {
@@ -42,13 +51,20 @@ export async function prepareSnapshot(
       `no entrypoint serves ${path} (the bundle has: ${served}); build it with \`opa build -t wasm -e ${path}\``,
     );
   }
-  const evaluate = (asked: string, input: string): Evaluation => {
+  function evaluate(asked: string, input: string, untilMs?: number): Evaluation | Promise<Evaluation> {
     const route = routeOf(asked);
-    return route === undefined
-      ? { ok: false, reason: 'decision_undefined', cause: `no entrypoint serves ${asked}` }
-      : ask(route, input);
-  };
-  const smoke = evaluate(path, SMOKE_INPUT);
+    if (route === undefined) {
+      return { ok: false, reason: 'decision_undefined', cause: `no entrypoint serves ${asked}` };
+    }
+    const { instance, entrypoint, rest } = route;
+    const evaluation = instance.evaluate(entrypoint, input, untilMs);
+    if (evaluation instanceof Promise) return evaluation.then((answer) => below(answer, rest));
+    const isLong = !evaluation.ok && evaluation.reason === 'evaluation_timeout';
+    if (isLong && lane !== undefined && untilMs !== undefined) return lane.evaluate(asked, input, untilMs);
+    return below(evaluation, rest);
+  }
+
+  const smoke = await evaluate(path, SMOKE_INPUT);
   if (!smoke.ok && (smoke.reason === 'evaluation_trap' || smoke.reason === 'out_of_memory')) {
     throw new EngineError(`the policy fails when it is asked: ${smoke.cause}`);
   }
@@ -56,7 +72,9 @@ export async function prepareSnapshot(
     revisions: source.revisions,
     path,
     evaluate,
+    waits: instances.some(({ waits }) => waits),
     memoryBytes: () => instances.reduce((sum, instance) => sum + instance.memoryBytes(), 0),
+    close: () => lane?.close(),
   };
 }
 
@@ -71,8 +89,7 @@ function findRoute(instances: readonly PolicyInstance[], path: string): Route | 
   return undefined;
 }
 
-function ask({ instance, entrypoint, rest }: Route, input: string): Evaluation {
-  const evaluation = instance.evaluate(entrypoint, input);
+function below(evaluation: Evaluation, rest: readonly string[]): Evaluation {
   if (!evaluation.ok || rest.length === 0) return evaluation;
   return { ok: true, results: evaluation.results.flatMap((result) => descend(result, rest)) };
 }

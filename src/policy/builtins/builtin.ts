@@ -21,9 +21,69 @@ export type BuiltinContext = {
   readonly runtime: Value;
   /** Where `print` and `trace` go. */
   readonly print: (message: string) => void;
-  /** The answer of something outside, once it is known; until then the evaluation stops here and is done again with it. */
-  readonly outside: (key: string, ask: () => Promise<Value | undefined>) => Value | undefined;
+  /** The network, for `outside`. Throws HaltError in an evaluation that cannot wait, BuiltinError when there is none. */
+  readonly network: () => Network;
+  /**
+   * What `ask` answers, asked once per evaluation. When it has to be waited for, the evaluation stops here and is done
+   * again with the answer. Throws what `ask` throws or rejects with, HaltError in an evaluation that cannot wait.
+   */
+  readonly outside: (key: string, ask: () => Answer | Promise<Answer>) => Answer;
 };
+
+/** Undefined: the call is undefined. */
+export type Answer = Value | undefined;
+
+/** What built-ins may ask of the network. */
+export type Network = {
+  /** `nowNs` decides what a cached response is still good for. Rejects with NetworkError, BuiltinError. */
+  readonly send: (request: HttpRequest, nowNs: bigint) => Promise<HttpResponse>;
+  /** Addresses of a host. Rejects with BuiltinError. */
+  readonly lookup: (host: string) => Promise<readonly string[]>;
+};
+
+export type Header = readonly [name: string, value: string];
+
+export type HttpRequest = {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: readonly Header[];
+  readonly body: string | undefined;
+  readonly followRedirects: boolean;
+  readonly timeoutMs: number;
+  /** Further attempts after one that got no response. */
+  readonly retries: number;
+  readonly tls: TlsOptions;
+  /** How long a response may be used again: never, as its headers say, or for so many seconds. */
+  readonly reuse: 'never' | 'by headers' | number;
+  /** Headers that do not tell one cached response from another, in lower case. */
+  readonly ignoredHeaders: readonly string[];
+};
+
+/** PEM text, or where it is. */
+export type PemSource = { readonly text: string } | { readonly file: string } | { readonly variable: string };
+
+export type TlsOptions = {
+  readonly authorities: readonly PemSource[];
+  readonly certificate: PemSource | undefined;
+  readonly key: PemSource | undefined;
+  readonly serverName: string | undefined;
+  readonly useSystemAuthorities: boolean;
+  readonly skipVerification: boolean;
+};
+
+export type HttpResponse = {
+  readonly status: number;
+  /** Of the status line, such as `OK`. */
+  readonly statusText: string;
+  /** By name in lower case. */
+  readonly headers: ReadonlyMap<string, readonly string[]>;
+  readonly body: string;
+};
+
+/** A request got no response. */
+export class NetworkError extends Error {
+  override readonly name = 'NetworkError';
+}
 
 export type BuiltinCache = {
   readonly get: (key: string) => unknown;

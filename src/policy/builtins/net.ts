@@ -165,6 +165,15 @@ function networksOf({ first, last: end, bits }: Range): readonly string[] {
   return networks;
 }
 
+/** Every address of a host. */
+function lookUp(ctx: BuiltinContext, host: string): Value {
+  const addresses = ctx.outside(
+    `net.lookup_ip_addr ${host}`,
+    async () => new RegoSet(await ctx.network().lookup(host)),
+  );
+  return addresses ?? null;
+}
+
 export const netBuiltins: readonly Builtin[] = [
   { name: 'net.cidr_contains_matches', arity: 2, run: (ctx, a = null, b = null) => containsMatches(ctx, a, b) },
   { name: 'net.cidr_expand', arity: 1, run: (ctx, cidr) => expand(ctx, stringAt(1, cidr)) },
@@ -174,4 +183,5 @@ export const netBuiltins: readonly Builtin[] = [
     run: (_ctx, cidr) => typeof cidr === 'string' && parseNetwork(cidr) !== undefined,
   },
   { name: 'net.cidr_merge', arity: 1, run: (ctx, list = null) => merge(ctx, list) },
+  { name: 'net.lookup_ip_addr', arity: 1, run: (ctx, host) => lookUp(ctx, stringAt(1, host)) },
 ];

@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { RegoObject, type Value } from '../../values/value.ts';
-import { type BuiltinCache, type BuiltinContext, HaltError } from '../builtins/builtin.ts';
+import {
+  type Answer,
+  type BuiltinCache,
+  type BuiltinContext,
+  BuiltinError,
+  HaltError,
+  type Network,
+} from '../builtins/builtin.ts';
 import { MAX_STEPS } from './metering.ts';
 
 /** What the evaluations of one policy have in common. */
@@ -19,22 +26,33 @@ export type HostOptions = {
   readonly builtinMs: number;
   /** Most steps of one evaluation: calls of functions and turns of loops in the module. */
   readonly maxSteps: number;
+  /** Undefined: built-ins have none. */
+  readonly network: Network | undefined;
 };
 
 /** The call needs something from outside that is not known yet; the evaluation is to be done again with its answer. */
 export class PendingAnswer extends Error {
   override readonly name = 'PendingAnswer';
   readonly key: string;
-  readonly ask: () => Promise<Value | undefined>;
-  constructor(key: string, ask: () => Promise<Value | undefined>) {
-    super(`no answer yet: ${key.slice(0, 100)}`);
+  readonly answer: Promise<Answer>;
+  constructor(key: string, answer: Promise<Answer>) {
+    super('no answer yet');
     this.key = key;
-    this.ask = ask;
+    this.answer = answer;
   }
 }
 
-/** Answers from outside that one decision has so far. Undefined: the evaluation may not ask. */
-export type Answers = Map<string, Value | undefined>;
+type Settled = { readonly ok: true; readonly value: Answer } | { readonly ok: false; readonly error: unknown };
+
+/**
+ * What the passes of one evaluation have in common: its time, what it asked at random, and the answers from outside that
+ * are known so far.
+ */
+export type Session = {
+  readonly nowNs: bigint;
+  readonly memo: Map<string, Value>;
+  readonly answers: Map<string, Settled>;
+};
 
 /** A built-in was called that has to wait, in an evaluation that cannot. */
 export class AsyncBuiltinError extends HaltError {
@@ -42,6 +60,29 @@ export class AsyncBuiltinError extends HaltError {
     super('eval_builtin_error', 'the policy calls an asynchronous built-in function; use evaluateAsync');
   }
 }
+
+/** Evaluations of one question: each but the last stops at a call whose answer is not there yet. */
+const MAX_PASSES = 64;
+
+/** Evaluates until every answer from outside is there. Rejects with what `evaluate` throws, HaltError. */
+export async function evaluateInPasses<T>(nowNs: bigint, evaluate: (session: Session) => T): Promise<T> {
+  const session: Session = { nowNs, memo: new Map(), answers: new Map() };
+  for (let pass = 0; pass < MAX_PASSES; pass++) {
+    try {
+      return evaluate(session);
+    } catch (error) {
+      if (!(error instanceof PendingAnswer)) throw error;
+      session.answers.set(error.key, await settle(error.answer));
+    }
+  }
+  throw new HaltError('eval_limit_error', `the policy asks for more than ${MAX_PASSES} answers from outside`);
+}
+
+const settle = (answer: Promise<Answer>): Promise<Settled> =>
+  answer.then(
+    (value) => ({ ok: true, value }),
+    (error: unknown) => ({ ok: false, error }),
+  );
 
 const MAX_CACHE_ENTRIES = 10_000;
 const MAX_CACHE_CHARS = 16 * 1_048_576;
@@ -71,25 +112,36 @@ export const defaultHostOptions = (): HostOptions => ({
   cache: createBuiltinCache(),
   builtinMs: 1_000,
   maxSteps: MAX_STEPS,
+  network: undefined,
 });
 
 /** The context of one evaluation; made at its first call of a built-in, which many evaluations never get to. */
-export function createContext(options: HostOptions, answers: Answers | undefined): BuiltinContext {
+export function createContext(options: HostOptions, session: Session | undefined): BuiltinContext {
   const endsAt = performance.now() + options.builtinMs;
   return {
-    nowNs: options.nowNs(),
+    nowNs: session?.nowNs ?? options.nowNs(),
     random: options.random,
-    memo: new Map(),
+    memo: session?.memo ?? new Map(),
     cache: options.cache,
     runtime: options.runtime,
     print: options.onPrint,
     checkDeadline: () => {
       if (performance.now() > endsAt) throw new HaltError('eval_cancel_error', 'the evaluation takes too long');
     },
+    network: () => {
+      if (session === undefined) throw new AsyncBuiltinError();
+      if (options.network === undefined) throw new BuiltinError('no host is allowed');
+      return options.network;
+    },
     outside: (key, ask) => {
-      if (answers === undefined) throw new AsyncBuiltinError();
-      if (!answers.has(key)) throw new PendingAnswer(key, ask);
-      return answers.get(key);
+      const known = session?.answers.get(key);
+      if (known?.ok === false) throw known.error;
+      if (known !== undefined) return known.value;
+      const answer = ask();
+      if (!(answer instanceof Promise)) return answer;
+      if (session !== undefined) throw new PendingAnswer(key, answer);
+      answer.catch(() => {});
+      throw new AsyncBuiltinError();
     },
   };
 }

@@ -1,22 +1,33 @@
 import type { Evaluation } from '../../model/evaluation.ts';
+import type { Network } from '../builtins/builtin.ts';
 
 /** A policy module with its data, ready to be asked. One per snapshot; not shared between threads. */
 export type PolicyInstance = {
   readonly entrypoints: readonly string[];
-  /** Asks one of `entrypoints`; `input` is JSON text. Never throws. */
-  readonly evaluate: (entrypoint: string, input: string) => Evaluation;
+  /** Whether it calls built-ins that have to wait for the network. */
+  readonly waits: boolean;
+  /**
+   * Asks one of `entrypoints`; `input` is JSON text. `untilMs` (monotonic): how long answers from the network may be
+   * waited for; left out: not at all. Never throws or rejects.
+   */
+  readonly evaluate: (entrypoint: string, input: string, untilMs?: number) => Evaluation | Promise<Evaluation>;
   readonly memoryBytes: () => number;
 };
 
-export type EngineLimits = {
+export type EngineOptions = {
   /** Most memory one instance may use, bytes. */
   readonly memoryBytes: number;
   /** Most steps of one evaluation: calls of functions and turns of loops. */
   readonly steps: number;
+  /** Most time that the built-ins of one evaluation may take, ms. */
+  readonly builtinMs: number;
+  /** Less than that, after which the evaluation is given up, unless the policy waits for the network. */
+  readonly inline?: { readonly steps: number; readonly builtinMs: number };
+  readonly network?: Network | undefined;
 };
 
 /** Makes an instance of `module` over `data` (JSON text). Rejects with EngineError. */
-export type Engine = (module: Uint8Array, data: string, limits: EngineLimits) => Promise<PolicyInstance>;
+export type Engine = (module: Uint8Array, data: string) => Promise<PolicyInstance>;
 
 /** A module cannot be served; the message says why and is meant for whoever built the bundle. */
 export class EngineError extends Error {

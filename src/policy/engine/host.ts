@@ -3,7 +3,7 @@ import { dump } from '../../values/dump.ts';
 import { parse, ValueSyntaxError } from '../../values/parse.ts';
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from '../builtins/builtin.ts';
-import { type Answers, createContext, type HostOptions } from './context.ts';
+import { createContext, type HostOptions, type Session } from './context.ts';
 import { STEPS_EXPORT } from './metering.ts';
 
 /*
@@ -61,19 +61,19 @@ export type Host = {
   exports: ModuleExports | undefined;
   builtins: ReadonlyMap<number, Builtin>;
   /** Begins an evaluation: nothing of the last one's context is left. */
-  begin(answers: Answers | undefined): void;
+  begin(session: Session | undefined): void;
   readonly imports: WebAssembly.ModuleImports;
 };
 
 export function createHost(memory: WebAssembly.Memory, options: HostOptions): Host {
   let context: BuiltinContext | undefined;
-  let answers: Answers | undefined;
+  let session: Session | undefined;
 
   function call(id = -1, _reserved?: number, ...addresses: number[]): number {
     const { exports } = host;
     const builtin = host.builtins.get(id);
     if (exports === undefined || builtin === undefined) throw new PolicyAbort(`built-in ${id} is not there`);
-    context ??= createContext(options, answers);
+    context ??= createContext(options, session);
     const values = addresses.map((address) => parse(textAt(memory, exports.opa_value_dump(address))));
     const result = answer(builtin, context, values, options.strictBuiltinErrors);
     return result === undefined ? 0 : putText(exports, memory, dump(result));
@@ -84,7 +84,7 @@ export function createHost(memory: WebAssembly.Memory, options: HostOptions): Ho
     builtins: new Map(),
     begin(known) {
       context = undefined;
-      answers = known;
+      session = known;
     },
     imports: {
       memory,

@@ -1,13 +1,11 @@
 import { fromJavaScript } from '../../values/convert.ts';
 import { dump, dumpJson } from '../../values/dump.ts';
 import { parse } from '../../values/parse.ts';
-import type { Value } from '../../values/value.ts';
-import type { Builtin } from '../builtins/builtin.ts';
+import type { Answer, Builtin } from '../builtins/builtin.ts';
 import { hostBuiltins } from '../builtins/registry.ts';
-import { type Answers, defaultHostOptions, PendingAnswer } from './context.ts';
+import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
-import { PolicyAbort } from './host.ts';
-import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
+import { compileModule, instantiateModule, isTrap, type ModuleInstance } from './module.ts';
 
 export { BuiltinError, HaltError } from '../builtins/builtin.ts';
 export { AsyncBuiltinError } from './context.ts';
@@ -18,7 +16,7 @@ export { PolicyAbort } from './host.ts';
  * The engine as a library: Rego compiled to WebAssembly, with every built-in function of OPA, without the server.
  */
 
-/** A built-in function of the caller's; arguments and result as JSON has them (sets are arrays). */
+/** A built-in function of the caller's; arguments and result as JSON has them (sets are arrays). May return a promise. */
 export type ExtraBuiltin = (...args: readonly unknown[]) => unknown;
 
 export type PolicyOptions = {
@@ -57,9 +55,6 @@ export type Policy = {
 };
 
 const DEFAULT_MEMORY_BYTES = 256 * 1_048_576;
-/** Evaluations of one question: each but the last stops at a call whose answer is not there yet. */
-const MAX_PASSES = 64;
-
 /** Loads a module made by `opa build -t wasm` (ABI 1.2 and later). Rejects with EngineError. */
 export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}): Promise<Policy> {
   const compiled = await compileModule(wasm, options.maxMemoryBytes ?? DEFAULT_MEMORY_BYTES);
@@ -75,35 +70,25 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
   };
   let data = textOf(options.data ?? {});
   let instance: ModuleInstance | undefined = instantiateModule(compiled, data, builtins, hostOptions);
-  const { entrypoints } = instance;
+  const { entrypoints } = compiled;
   const [first = ''] = entrypoints.keys();
 
-  function run(input: string | Uint8Array, entrypoint = first, answers?: Answers): string {
+  function run(input: string | Uint8Array, entrypoint = first, session?: Session): string {
     const id = entrypoints.get(entrypoint);
     if (id === undefined) {
       throw new EngineError(`no entrypoint ${entrypoint}; the module has: ${[...entrypoints.keys()].join(', ')}`);
     }
     instance ??= instantiateModule(compiled, data, builtins, hostOptions);
     try {
-      return instance.evaluate(id, input, answers);
+      return instance.evaluate(id, input, session);
     } catch (error) {
-      if (!(error instanceof PolicyAbort)) instance = undefined;
+      if (isTrap(error)) instance = undefined;
       throw error;
     }
   }
 
-  async function runAsync(input: string | Uint8Array, entrypoint?: string): Promise<string> {
-    const answers: Answers = new Map();
-    for (let pass = 0; pass < MAX_PASSES; pass++) {
-      try {
-        return run(input, entrypoint, answers);
-      } catch (error) {
-        if (!(error instanceof PendingAnswer)) throw error;
-        answers.set(error.key, await error.ask());
-      }
-    }
-    throw new PolicyAbort(`the policy asks for more than ${MAX_PASSES} answers from outside`);
-  }
+  const runAsync = (input: string | Uint8Array, entrypoint?: string): Promise<string> =>
+    evaluateInPasses(hostOptions.nowNs(), (session) => run(input, entrypoint, session));
 
   return {
     entrypoints: [...entrypoints.keys()],
@@ -112,9 +97,10 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
     evaluateAsync: async (input, entrypoint) => resultSet(await runAsync(inputText(input), entrypoint)),
     evaluateTextAsync: runAsync,
     setData(next) {
-      data = textOf(next);
-      if (instance === undefined) instance = instantiateModule(compiled, data, builtins, hostOptions);
-      else instance.setData(data);
+      const text = textOf(next);
+      // Replaced as a whole: were it refused, the old one would be gone from a module that is kept.
+      instance = instantiateModule(compiled, text, builtins, hostOptions);
+      data = text;
     },
   };
 }
@@ -140,11 +126,14 @@ function withExtra(extra: { readonly [name: string]: ExtraBuiltin }): ReadonlyMa
     all.set(name, {
       name,
       arity: implementation.length,
-      run: (_ctx, ...args) => {
-        const result = implementation(...args.map((arg: Value) => JSON.parse(dumpJson(arg)) as unknown));
-        return result === undefined ? undefined : fromJavaScript(result);
-      },
+      run: (ctx, ...args) =>
+        ctx.outside(`${name} ${dump(args)}`, () => {
+          const result = implementation(...args.map((arg) => JSON.parse(dumpJson(arg)) as unknown));
+          return result instanceof Promise ? result.then(answerOf) : answerOf(result);
+        }),
     });
   }
   return all;
 }
+
+const answerOf = (result: unknown): Answer => (result === undefined ? undefined : fromJavaScript(result));

@@ -2,16 +2,21 @@ import { messageOf } from '../../lib/message.ts';
 import { parse } from '../../values/parse.ts';
 import { isRegoObject } from '../../values/value.ts';
 import type { Builtin } from '../builtins/builtin.ts';
-import type { Answers, HostOptions } from './context.ts';
+import { defaultHostOptions, type HostOptions, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
 import { createHost, type Host, type ModuleExports, putText, textAt } from './host.ts';
-import { MAX_STEPS, STEPS_EXPORT, withSteps } from './metering.ts';
-import { minimumPages, pagesFor } from './wasm-memory.ts';
+import { GLOBAL_EXPORT, MAX_STEPS, STEPS_EXPORT, withSteps } from './metering.ts';
+import { minimumPages, PAGE_BYTES, pagesFor } from './wasm-memory.ts';
 
 /** A compiled module and what its instances need. */
 export type CompiledModule = {
   readonly module: WebAssembly.Module;
   readonly pages: { readonly initial: number; readonly maximum: number };
+  /** Major and minor version of its ABI. */
+  readonly abi: readonly [major: number, minor: number];
+  /** Numbers of entrypoints and of the built-ins that it calls, by name. */
+  readonly entrypoints: ReadonlyMap<string, number>;
+  readonly builtins: ReadonlyMap<string, number>;
 };
 
 /** Compiles `wasm`. Rejects with EngineError. */
@@ -26,7 +31,21 @@ export async function compileModule(wasm: Uint8Array, memoryBytes: number): Prom
       `the WASM module needs ${pages.initial} pages of memory and postern.evaluation.memory_bytes allows ${pages.maximum}`,
     );
   }
-  return { module, pages };
+  return { module, pages, ...orEngineError(() => describe(module, pages)) };
+}
+
+/** What a module says of itself once it runs. */
+function describe(
+  module: WebAssembly.Module,
+  pages: CompiledModule['pages'],
+): Pick<CompiledModule, 'abi' | 'entrypoints' | 'builtins'> {
+  const memory = new WebAssembly.Memory(pages);
+  const { exports, abi } = start(module, createHost(memory, defaultHostOptions()));
+  return {
+    abi,
+    entrypoints: namesOf(exports, memory, exports.entrypoints()),
+    builtins: namesOf(exports, memory, exports.builtins()),
+  };
 }
 
 /** The evaluation took more steps than it may; the instance must not be used again. */
@@ -37,42 +56,48 @@ export class StepsExhausted extends Error {
   }
 }
 
-/** A running module with its data. After any exception but PolicyAbort it must not be used again. */
+/** Whether the module itself failed, and not what it called or its budget; then nothing in its memory is certain. */
+export const isTrap = (error: unknown): boolean =>
+  error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
+
+/** A running module with its data. After a trap it must not be used again; after other exceptions it is as before. */
 export type ModuleInstance = {
-  readonly entrypoints: ReadonlyMap<string, number>;
   /** `data` is term text. Throws EngineError. */
   readonly setData: (data: string) => void;
   /** The result set, an array of bindings, as term text; an empty `input` is no input. Throws whatever ends an evaluation. */
-  readonly evaluate: (entrypoint: number, input: string | Uint8Array, answers?: Answers) => string;
+  readonly evaluate: (entrypoint: number, input: string | Uint8Array, session?: Session) => string;
   readonly memoryBytes: () => number;
 };
 
 /** Throws EngineError. */
 export function instantiateModule(
-  { module, pages }: CompiledModule,
+  { module, pages, builtins: needed }: CompiledModule,
   data: string,
   builtins: ReadonlyMap<string, Builtin>,
   options: HostOptions,
 ): ModuleInstance {
   const memory = new WebAssembly.Memory(pages);
   const host = createHost(memory, options);
-  const exports = orEngineError(() => start(module, host));
+  const { exports } = orEngineError(() => start(module, host));
   const steps = exports[STEPS_EXPORT];
-  host.builtins = required(namesOf(exports, memory, exports.builtins()), builtins);
-  const entrypoints = namesOf(exports, memory, exports.entrypoints());
+  host.builtins = required(needed, builtins);
   const baseHeap = exports.opa_heap_ptr_get();
   let dataAddress = 0;
   let dataHeap = baseHeap;
+
+  let recover = (): void => {};
 
   function setData(text: string): void {
     steps.value = MAX_STEPS;
     exports.opa_heap_ptr_set(baseHeap);
     dataAddress = orEngineError(() => putText(exports, memory, text));
     dataHeap = exports.opa_heap_ptr_get();
+    reserve(exports, memory, pages.maximum);
+    recover = keepState(exports, memory, baseHeap);
   }
 
-  function evaluate(entrypoint: number, input: string | Uint8Array, answers?: Answers): string {
-    host.begin(answers);
+  function evaluate(entrypoint: number, input: string | Uint8Array, session?: Session): string {
+    host.begin(session);
     const length = typeof input === 'string' ? Buffer.byteLength(input) : input.length;
     const lacking = dataHeap + length - memory.buffer.byteLength;
     if (lacking > 0) memory.grow(pagesFor(lacking));
@@ -93,12 +118,42 @@ export function instantiateModule(
     try {
       return step();
     } catch (error) {
+      recover();
       throw Number(steps.value) < 0 ? new StepsExhausted(options.maxSteps) : error;
     }
   }
 
   setData(data);
-  return { entrypoints, setData, evaluate, memoryBytes: () => memory.buffer.byteLength };
+  return { setData, evaluate, memoryBytes: () => memory.buffer.byteLength };
+}
+
+const HEADROOM_BYTES = 16 * 1_048_576;
+
+/**
+ * Has the module grow its memory for evaluations to come, by at most half of what it may still have. Pages that nothing
+ * is written to cost nothing.
+ */
+function reserve(exports: ModuleExports, memory: WebAssembly.Memory, maximumPages: number): void {
+  const free = maximumPages * PAGE_BYTES - memory.buffer.byteLength;
+  const heap = exports.opa_heap_ptr_get();
+  exports.opa_malloc(Math.min(HEADROOM_BYTES, Math.floor(free / 2)));
+  exports.opa_heap_ptr_set(heap);
+}
+
+/**
+ * What puts the module back to where it is now, but for its heap, which every evaluation begins anew: its globals and
+ * the `bytes` of memory below the heap. An exception leaves C code without its epilogue: what it was changing is half
+ * changed, and the stack that it keeps in memory stays as deep as it was.
+ */
+function keepState(exports: ModuleExports, memory: WebAssembly.Memory, bytes: number): () => void {
+  const image = new Uint8Array(memory.buffer).slice(0, bytes);
+  const globals = Object.entries(exports).flatMap(([name, exported]): [WebAssembly.Global, unknown][] =>
+    name.startsWith(GLOBAL_EXPORT) && exported instanceof WebAssembly.Global ? [[exported, exported.value]] : [],
+  );
+  return () => {
+    new Uint8Array(memory.buffer).set(image);
+    for (const [global, value] of globals) global.value = value;
+  };
 }
 
 function orEngineError<T>(step: () => T): T {
@@ -110,7 +165,10 @@ function orEngineError<T>(step: () => T): T {
   }
 }
 
-function start(module: WebAssembly.Module, host: Host): ModuleExports {
+function start(
+  module: WebAssembly.Module,
+  host: Host,
+): { readonly exports: ModuleExports; readonly abi: CompiledModule['abi'] } {
   const instance = new WebAssembly.Instance(module, { env: host.imports });
   const { opa_wasm_abi_version: major, opa_wasm_abi_minor_version: minor } = instance.exports;
   const [majorVersion = 0, minorVersion = 0] = [major, minor].map((global) =>
@@ -121,7 +179,7 @@ function start(module: WebAssembly.Module, host: Host): ModuleExports {
   }
   const exports = instance.exports as unknown as ModuleExports;
   host.exports = exports;
-  return exports;
+  return { exports, abi: [majorVersion, minorVersion] };
 }
 
 /** Names with their numbers: what `builtins()` and `entrypoints()` tell. */
@@ -131,14 +189,23 @@ function namesOf(exports: ModuleExports, memory: WebAssembly.Memory, address: nu
   return new Map(entries.map(([name, id]) => [String(name), Number(id)]));
 }
 
+/** What no host can answer for a module. */
+const IMPOSSIBLE: { readonly [name: string]: string } = {
+  'rego.parse_module': 'it needs the parser of Rego, which a compiled policy leaves behind',
+};
+
+function missingText(names: readonly string[]): string {
+  const reasons = names.flatMap((name) => (IMPOSSIBLE[name] === undefined ? [] : [`${name}: ${IMPOSSIBLE[name]}`]));
+  const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
+  return `the policy needs built-in functions that are not available: ${names.join(', ')}${why}`;
+}
+
 function required(
   names: ReadonlyMap<string, number>,
   builtins: ReadonlyMap<string, Builtin>,
 ): ReadonlyMap<number, Builtin> {
   const missing = [...names.keys()].filter((name) => !builtins.has(name)).sort();
-  if (missing.length > 0) {
-    throw new EngineError(`the policy needs built-in functions that are not available: ${missing.join(', ')}`);
-  }
+  if (missing.length > 0) throw new EngineError(missingText(missing));
   return new Map(
     [...names].flatMap(([name, id]) => {
       const builtin = builtins.get(name);

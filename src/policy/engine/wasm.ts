@@ -5,51 +5,88 @@ import { toJson } from '../../values/convert.ts';
 import { isObject, parseExact } from '../../values/json.ts';
 import { parse } from '../../values/parse.ts';
 import { BuiltinError, HaltError } from '../builtins/builtin.ts';
-import { hostBuiltins } from '../builtins/registry.ts';
-import { defaultHostOptions } from './context.ts';
-import type { EngineLimits, PolicyInstance } from './engine.ts';
+import { hostBuiltins, waitingBuiltins } from '../builtins/registry.ts';
+import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
+import type { EngineOptions, PolicyInstance } from './engine.ts';
 import { PolicyAbort } from './host.ts';
-import { compileModule, instantiateModule, type ModuleInstance, StepsExhausted } from './module.ts';
+import { compileModule, instantiateModule, isTrap, type ModuleInstance, StepsExhausted } from './module.ts';
 
 /** Linear memory never shrinks, so an instance that one large input made this much larger is replaced. */
 const GROWTH_BYTES = 16 * 1_048_576;
-
-/** Most time that the built-ins of one evaluation may take, ms. */
-const BUILTIN_MS = 100;
+/** Longest wait for answers from the network when the caller sets no deadline, ms. */
+const MAX_WAIT_MS = 10_000;
 
 /** Policy modules made by `opa build -t wasm` (ABI 1.2 and later). `data` is JSON text. Rejects with EngineError. */
 export async function createWasmInstance(
   wasm: Uint8Array,
   data: string,
-  limits: EngineLimits,
+  limits: EngineOptions,
 ): Promise<PolicyInstance> {
   const compiled = await compileModule(wasm, limits.memoryBytes);
-  const options = { ...defaultHostOptions(), maxSteps: limits.steps, builtinMs: BUILTIN_MS };
+  const { steps, builtinMs, network } = limits;
+  const { entrypoints } = compiled;
+  const waits = [...compiled.builtins.keys()].some((name) => waitingBuiltins.has(name));
+  const options = {
+    ...defaultHostOptions(),
+    maxSteps: waits ? steps : (limits.inline?.steps ?? steps),
+    builtinMs: waits ? builtinMs : (limits.inline?.builtinMs ?? builtinMs),
+    network,
+  };
   let ready: { readonly instance: ModuleInstance; readonly restingBytes: number } | undefined = start();
-  const { entrypoints } = ready.instance;
 
   function start() {
     const instance = instantiateModule(compiled, data, hostBuiltins, options);
     return { instance, restingBytes: instance.memoryBytes() };
   }
 
-  function evaluate(entrypoint: string, input: string): Evaluation {
-    const id = entrypoints.get(entrypoint);
-    if (id === undefined) return { ok: false, reason: 'evaluation_error', cause: `no entrypoint ${entrypoint}` };
+  /** Throws whatever ends the evaluation. */
+  function run(id: number, input: string, session?: Session): Evaluation {
     try {
       ready ??= start();
-      const results = readResults(ready.instance.evaluate(id, input));
+      const results = readResults(ready.instance.evaluate(id, input, session));
       if (ready.instance.memoryBytes() > ready.restingBytes + GROWTH_BYTES) ready = undefined;
       return { ok: true, results };
     } catch (error) {
-      // After an orderly abort the next opa_eval starts from a clean heap; after anything else nothing is certain.
-      if (!(error instanceof PolicyAbort)) ready = undefined;
+      if (isTrap(error)) ready = undefined;
+      throw error;
+    }
+  }
+
+  async function runInPasses(id: number, input: string, untilMs: number): Promise<Evaluation> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = (): HaltError => new HaltError('eval_cancel_error', 'the answers that the policy waits for are late');
+    const lateness = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(late()), Math.max(0, untilMs - performance.now()));
+    });
+    try {
+      const passes = evaluateInPasses(options.nowNs(), (session) => {
+        if (performance.now() >= untilMs) throw late();
+        return run(id, input, session);
+      });
+      return await Promise.race([passes, lateness]);
+    } catch (error) {
+      return classify(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  function evaluate(entrypoint: string, input: string, untilMs?: number): Evaluation | Promise<Evaluation> {
+    const id = entrypoints.get(entrypoint);
+    if (id === undefined) return { ok: false, reason: 'evaluation_error', cause: `no entrypoint ${entrypoint}` };
+    if (waits && untilMs !== undefined) {
+      return runInPasses(id, input, Math.min(untilMs, performance.now() + MAX_WAIT_MS));
+    }
+    try {
+      return run(id, input);
+    } catch (error) {
       return classify(error);
     }
   }
 
   return {
     entrypoints: [...entrypoints.keys()],
+    waits,
     evaluate,
     memoryBytes: () => ready?.instance.memoryBytes() ?? 0,
   };

@@ -9,6 +9,7 @@ declare namespace WebAssembly {
     /** Grows by a number of 64 KiB pages. Throws RangeError beyond the maximum. */
     grow(pages: number): number;
   }
+  class RuntimeError extends Error {}
   class Global {
     value: unknown;
   }

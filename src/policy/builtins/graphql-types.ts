@@ -1,0 +1,58 @@
+import type { ArgumentDefinition, Definition, DirectiveDefinition, FieldDefinition } from './graphql-document.ts';
+
+/*
+ * The types of a schema (https://spec.graphql.org/October2021/#sec-Types), ready for queries to be checked against.
+ */
+
+export type Schema = {
+  readonly types: ReadonlyMap<string, Definition>;
+  readonly directives: ReadonlyMap<string, DirectiveDefinition>;
+  /** Names of what an object of a type may be: of an interface or a union all members, of an object itself. */
+  readonly possible: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly fields: ReadonlyMap<Definition, ReadonlyMap<string, FieldDefinition>>;
+  readonly query: Definition | undefined;
+  readonly mutation: Definition | undefined;
+  readonly subscription: Definition | undefined;
+};
+
+/** Of those with one name the first. */
+export function byName<T extends { readonly Name: string }>(parts: readonly T[]): ReadonlyMap<string, T> {
+  const found = new Map<string, T>();
+  for (const part of parts) if (!found.has(part.Name)) found.set(part.Name, part);
+  return found;
+}
+
+/** Whether it must be given: not null, and nothing to stand in for it. */
+export const isRequired = ({ Type, DefaultValue }: ArgumentDefinition): boolean =>
+  Type.NonNull && DefaultValue === undefined;
+
+const INPUT_KINDS: ReadonlySet<string> = new Set(['SCALAR', 'ENUM', 'INPUT_OBJECT']);
+const COMPOSITE_KINDS: ReadonlySet<string> = new Set(['OBJECT', 'INTERFACE', 'UNION']);
+
+export const isInput = ({ Kind }: Definition): boolean => INPUT_KINDS.has(Kind);
+export const isLeaf = ({ Kind }: Definition): boolean => Kind === 'SCALAR' || Kind === 'ENUM';
+export const isComposite = ({ Kind }: Definition): boolean => COMPOSITE_KINDS.has(Kind);
+
+/** Names such that each comes after those it `needs`; undefined when there is a cycle. Names that are not keys do not count. */
+export function inOrder(needs: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
+  const missing = new Map<string, number>();
+  const neededBy = new Map<string, string[]>();
+  for (const [name, all] of needs) {
+    const known = new Set(all.filter((one) => needs.has(one)));
+    missing.set(name, known.size);
+    for (const one of known) {
+      const dependents = neededBy.get(one);
+      if (dependents === undefined) neededBy.set(one, [name]);
+      else dependents.push(name);
+    }
+  }
+  const order = [...needs.keys()].filter((name) => missing.get(name) === 0);
+  for (const name of order) {
+    for (const dependent of neededBy.get(name) ?? []) {
+      const left = (missing.get(dependent) ?? 0) - 1;
+      missing.set(dependent, left);
+      if (left === 0) order.push(dependent);
+    }
+  }
+  return order.length === needs.size ? order : undefined;
+}

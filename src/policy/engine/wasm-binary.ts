@@ -1,0 +1,152 @@
+import { EngineError } from './engine.ts';
+
+/*
+ * Reading and writing the binary format of modules (WebAssembly core specification, chapter 5).
+ */
+
+export const SECTION = { import: 2, global: 6, export: 7, code: 10 } as const;
+export const HEADER_BYTES = 8;
+
+export type Section = { readonly id: number; readonly content: Uint8Array };
+
+/** Throws EngineError when the module is cut short. */
+export function sectionsOf(wasm: Uint8Array): readonly Section[] {
+  const reader = createReader(wasm, HEADER_BYTES);
+  const sections: Section[] = [];
+  while (!reader.atEnd()) {
+    const id = reader.byte();
+    const length = reader.number();
+    const start = reader.at();
+    sections.push({ id, content: wasm.subarray(start, reader.skip(length)) });
+  }
+  return sections;
+}
+
+/** Shows `see` each import (`pages`: the least of a memory) until it returns something. Throws EngineError. */
+export function eachImport<T>(
+  imports: Uint8Array,
+  see: (kind: ImportKind, pages: number) => T | undefined,
+): T | undefined {
+  const reader = createReader(imports, 0);
+  for (let left = reader.number(); left > 0; left--) {
+    reader.skip(reader.number());
+    reader.skip(reader.number());
+    const kind = IMPORT_KINDS[reader.byte()];
+    let pages = 0;
+    if (kind === 'function') reader.number();
+    else if (kind === 'global') reader.skip(2);
+    else if (kind === 'table' || kind === 'memory') {
+      if (kind === 'table') reader.byte();
+      const hasMaximum = (reader.byte() & 1) === 1;
+      pages = reader.number();
+      if (hasMaximum) reader.number();
+    } else throw new EngineError('the WASM module has an import of an unknown kind');
+    const result = see(kind, pages);
+    if (result !== undefined) return result;
+  }
+  return undefined;
+}
+
+const IMPORT_KINDS = ['function', 'table', 'memory', 'global'] as const;
+export type ImportKind = (typeof IMPORT_KINDS)[number];
+
+/** How many numbers follow the instructions behind the prefix 0xfc. */
+const PREFIXED: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
+
+export function skipImmediates(opcode: number, reader: Reader): void {
+  // block, loop, if, br, br_if, call, return_call, locals, globals, tables, memory.size and .grow, i32.const, i64.const,
+  // ref.null, ref.func: one number each
+  if (
+    (opcode >= 0x02 && opcode <= 0x04) ||
+    opcode === 0x0c ||
+    opcode === 0x0d ||
+    opcode === 0x10 ||
+    opcode === 0x12 ||
+    (opcode >= 0x20 && opcode <= 0x26) ||
+    (opcode >= 0x3f && opcode <= 0x42) ||
+    opcode === 0xd0 ||
+    opcode === 0xd2
+  ) {
+    reader.skipLeb();
+  } else if ((opcode >= 0x28 && opcode <= 0x3e) || opcode === 0x11 || opcode === 0x13) {
+    reader.skipLeb();
+    reader.skipLeb();
+  } else if (opcode === 0x0e) {
+    for (let left = reader.number() + 1; left > 0; left--) reader.skipLeb();
+  } else if (opcode === 0x1c) {
+    for (let left = reader.number(); left > 0; left--) reader.byte();
+  } else if (opcode === 0x43) reader.skip(4);
+  else if (opcode === 0x44) reader.skip(8);
+  else if (opcode === 0xfc) {
+    const numbers = PREFIXED[reader.number()];
+    if (numbers === undefined) throw unknownInstruction(opcode);
+    for (let left = numbers; left > 0; left--) reader.skipLeb();
+  } else if (!hasNoImmediates(opcode)) throw unknownInstruction(opcode);
+}
+
+const hasNoImmediates = (opcode: number): boolean =>
+  opcode <= 0x01 ||
+  opcode === 0x05 ||
+  opcode === 0x0b ||
+  opcode === 0x0f ||
+  opcode === 0x1a ||
+  opcode === 0x1b ||
+  (opcode >= 0x45 && opcode <= 0xc4) ||
+  opcode === 0xd1;
+
+const unknownInstruction = (opcode: number): EngineError =>
+  new EngineError(`the WASM module has an instruction that is not known here (0x${opcode.toString(16)})`);
+
+export type Reader = {
+  readonly at: () => number;
+  readonly atEnd: () => boolean;
+  readonly byte: () => number;
+  /** An unsigned number of up to 32 bits (LEB128). */
+  readonly number: () => number;
+  /** Past a number of any width and sign. */
+  readonly skipLeb: () => void;
+  /** Past `bytes`; returns where it then is. */
+  readonly skip: (bytes: number) => number;
+};
+
+export function createReader(bytes: Uint8Array, start: number): Reader {
+  let at = start;
+  const byte = (): number => {
+    const value = bytes[at++];
+    if (value === undefined) throw new EngineError('the WASM module is cut short');
+    return value;
+  };
+  return {
+    at: () => at,
+    atEnd: () => at >= bytes.length,
+    byte,
+    number() {
+      let value = 0;
+      for (let shift = 0; shift < 35; shift += 7) {
+        const next = byte();
+        value += (next & 0x7f) * 2 ** shift;
+        if (next < 0x80) return value;
+      }
+      throw new EngineError('the WASM module holds a malformed number');
+    },
+    skipLeb() {
+      while (byte() >= 0x80);
+    },
+    skip(count) {
+      at += count;
+      if (at > bytes.length) throw new EngineError('the WASM module is cut short');
+      return at;
+    },
+  };
+}
+
+export function leb(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value;
+  do {
+    const low = rest % 128;
+    rest = Math.floor(rest / 128);
+    bytes.push(rest > 0 ? low + 128 : low);
+  } while (rest > 0);
+  return bytes;
+}

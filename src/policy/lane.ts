@@ -1,0 +1,167 @@
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Evaluation } from '../model/evaluation.ts';
+import type { Json } from '../model/json.ts';
+import { parseExact } from '../values/json.ts';
+import { EngineError, type EngineOptions } from './engine/engine.ts';
+import type { SnapshotSource } from './snapshot.ts';
+
+/*
+ * A thread of its own for the evaluations that take long, so that they delay nobody else. It is also where a policy is
+ * asked for the first time.
+ */
+
+export type LaneTask = {
+  readonly source: SnapshotSource;
+  readonly path: string;
+  readonly limits: Pick<EngineOptions, 'memoryBytes' | 'steps' | 'builtinMs'>;
+};
+/** What the thread says once it is ready: nothing is wrong, or what is. */
+export type LaneReport = { readonly problem: string | undefined };
+export type LaneQuestion = { readonly path: string; readonly input: string };
+/** Results as JSON text, which keeps every digit. */
+export type LaneAnswer = { readonly ok: true; readonly results: string } | (Evaluation & { readonly ok: false });
+
+export type Lane = {
+  /** Answers when its turn has come and `untilMs` (monotonic) has not. Never rejects. */
+  readonly evaluate: (path: string, input: string, untilMs: number) => Promise<Evaluation>;
+  /** Ends the thread once it is idle. */
+  readonly close: () => void;
+};
+
+/** Questions that wait for their turn; each may take as long as an evaluation may at most. */
+const MAX_WAITING = 32;
+/** Longest stay, waiting included, when the caller sets no deadline, ms. */
+const MAX_STAY_MS = 2_000;
+/** No evaluation takes longer, as steps and built-ins are bounded; a thread that does has a defect, ms. */
+const STUCK_MS = 2_000;
+
+type Entry = LaneQuestion & { readonly untilMs: number; readonly answer: (evaluation: Evaluation) => void };
+
+const late = (cause: string): Evaluation => ({ ok: false, reason: 'evaluation_timeout', cause });
+
+/** Starts the thread, which compiles the policy, loads its data and asks it once. Rejects with EngineError. */
+export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane> {
+  let thread: Worker | undefined = await startThread(task, timeoutMs);
+  let starting = false;
+  let closing = false;
+  let current: Entry | undefined;
+  let stuck: NodeJS.Timeout | undefined;
+  const waiting: Entry[] = [];
+
+  function adopt(worker: Worker): void {
+    const ifMine = (react: () => void) => (): void => {
+      if (worker === thread) react();
+    };
+    worker.on('message', (answer: LaneAnswer) => ifMine(() => settle(fromText(answer)))());
+    worker.on(
+      'error',
+      ifMine(() => replace('its thread failed')),
+    );
+    worker.on(
+      'exit',
+      ifMine(() => replace('its thread ended')),
+    );
+    worker.unref();
+  }
+
+  function settle(evaluation: Evaluation): void {
+    clearTimeout(stuck);
+    current?.answer(evaluation);
+    current = undefined;
+    next();
+  }
+
+  /** Whoever is being answered is told no; those who wait, wait for the next thread. */
+  function replace(cause: string): void {
+    const dead = thread;
+    thread = undefined;
+    void dead?.terminate();
+    settle(late(cause));
+  }
+
+  async function restart(): Promise<void> {
+    starting = true;
+    try {
+      thread = await startThread(task, timeoutMs);
+      adopt(thread);
+    } catch {
+      for (const entry of waiting.splice(0)) entry.answer(late('the thread for long evaluations does not start'));
+    } finally {
+      starting = false;
+    }
+    next();
+  }
+
+  function next(): void {
+    if (current !== undefined || starting) return;
+    const entry = waiting[0];
+    if (entry === undefined) {
+      if (closing) void thread?.terminate();
+      return;
+    }
+    if (thread === undefined) {
+      void restart();
+      return;
+    }
+    waiting.shift();
+    current = entry;
+    stuck = setTimeout(() => replace('the evaluation does not end'), STUCK_MS);
+    stuck.unref();
+    thread.postMessage({ path: entry.path, input: entry.input } satisfies LaneQuestion);
+  }
+
+  adopt(thread);
+  return {
+    evaluate: (path, input, untilMs) =>
+      new Promise((resolve) => {
+        if (waiting.length >= MAX_WAITING) {
+          resolve(late('too many long evaluations'));
+          return;
+        }
+        const end = Math.min(untilMs, performance.now() + MAX_STAY_MS);
+        const timer = setTimeout(() => {
+          const at = waiting.indexOf(entry);
+          if (at >= 0) waiting.splice(at, 1);
+          resolve(late('the evaluation takes too long'));
+        }, end - performance.now());
+        const entry: Entry = {
+          path,
+          input,
+          untilMs: end,
+          answer: (evaluation) => {
+            clearTimeout(timer);
+            resolve(evaluation);
+          },
+        };
+        waiting.push(entry);
+        next();
+      }),
+    close: () => {
+      closing = true;
+      next();
+    },
+  };
+}
+
+const fromText = (answer: LaneAnswer): Evaluation =>
+  answer.ok ? { ok: true, results: parseExact(answer.results) as readonly Json[] } : answer;
+
+/** Resolves once the policy has been asked in it. Rejects with EngineError. */
+async function startThread(task: LaneTask, timeoutMs: number): Promise<Worker> {
+  // The sources run as .ts, what is built as .js.
+  const file = new URL(`./lane-thread${extname(import.meta.url)}`, import.meta.url);
+  const thread = new Worker(file, { workerData: task });
+  let timer: NodeJS.Timeout | undefined;
+  const { problem } = await new Promise<LaneReport>((resolve) => {
+    timer = setTimeout(() => resolve({ problem: `it does not answer within ${timeoutMs} ms` }), timeoutMs);
+    thread.once('message', resolve);
+    // Not once: without a listener, an error of a thread that is given up would end the process.
+    thread.on('error', (error: Error) => resolve({ problem: error.message }));
+    thread.once('exit', () => resolve({ problem: 'its thread ended' }));
+  });
+  clearTimeout(timer);
+  if (problem === undefined) return thread;
+  await thread.terminate();
+  throw new EngineError(problem);
+}
