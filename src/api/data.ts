@@ -13,11 +13,11 @@ const MAX_INPUT_DEPTH = 1000;
 export function serveData(app: FastifyInstance, parts: ApiParts): void {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 
-  function answer(reply: FastifyReply, path: string, inputText: string): FastifyReply {
+  async function answer(reply: FastifyReply, path: string, inputText: string): Promise<FastifyReply> {
     const snapshot = parts.pin();
     const decision_id = parts.newDecisionId();
     if (snapshot === undefined) return fail(reply, 503, 'unavailable', 'no policy yet', decision_id);
-    const evaluation = snapshot.evaluate(path, inputText);
+    const evaluation = await snapshot.evaluate(path, inputText, Number.POSITIVE_INFINITY);
     if (!evaluation.ok && evaluation.reason !== 'decision_undefined') {
       return fail(reply, 500, 'internal_error', 'the policy could not be evaluated', decision_id);
     }

@@ -58,6 +58,7 @@ export function createCheck(parts: CheckParts): Check {
   async function decide(
     request: CheckCall['request'],
     deadlineMs: number,
+    beginByMs: number,
     snapshot: Snapshot | undefined,
     progress: Progress,
   ): Promise<Outcome> {
@@ -65,7 +66,7 @@ export function createCheck(parts: CheckParts): Check {
     const facts = request;
     progress.facts = facts;
     if (inFlight > parts.maxInFlight) return refuse('overloaded');
-    if (clock.monotonicMs() >= deadlineMs) return refuse('deadline_expired');
+    if (clock.monotonicMs() >= beginByMs) return refuse('deadline_expired');
 
     const oddity = screen(facts, parts.input.paths);
     if (oddity !== undefined) return refuse(oddity);
@@ -82,8 +83,9 @@ export function createCheck(parts: CheckParts): Check {
     progress.derived = built.input.derived;
 
     if (snapshot === undefined) return refuse('policy_unavailable');
-    if (progress.inputAt >= deadlineMs) return refuse('deadline_expired');
-    const evaluation = snapshot.evaluate(snapshot.path, built.input.text);
+    if (progress.inputAt >= beginByMs) return refuse('deadline_expired');
+    const evaluated = snapshot.evaluate(snapshot.path, built.input.text, deadlineMs);
+    const evaluation = evaluated instanceof Promise ? await evaluated : evaluated;
     progress.evaluatedAt = clock.monotonicMs();
     if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
     const [result, ...more] = evaluation.results;
@@ -112,7 +114,8 @@ export function createCheck(parts: CheckParts): Check {
     inFlight++;
     try {
       snapshot = parts.pin();
-      outcome = await decide(call.request, Math.min(call.deadlineMs, startedAt + parts.budgetMs), snapshot, progress);
+      const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
+      outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
     } catch (error) {
       outcome = refuse('internal_error', messageOf(error));
     } finally {

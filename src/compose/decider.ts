@@ -1,3 +1,4 @@
+import type { Policy } from '../bundles/activate.ts';
 import { createBundles } from '../bundles/bundles.ts';
 import { type Check, type CheckParts, createCheck } from '../check/check.ts';
 import { readDescriptorSet } from '../check/grpc-body.ts';
@@ -7,18 +8,19 @@ import type { Config } from '../config/schema.ts';
 import { createIdentify } from '../identity/identify.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
-import type { Snapshot } from '../model/evaluation.ts';
 import { toDecision } from '../policy/decision.ts';
+import { type Engine, EngineError } from '../policy/engine/engine.ts';
 import { createWasmInstance } from '../policy/engine/wasm.ts';
-import { probe } from '../policy/probe.ts';
-import { prepareSnapshot } from '../policy/snapshot.ts';
+import { openLane } from '../policy/lane.ts';
+import { type PreparedSnapshot, prepareSnapshot } from '../policy/snapshot.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { stringify } from '../values/json.ts';
+import { createPolicyNetwork } from './policy-network.ts';
 import { createPolicySource } from './policy-source.ts';
 
 export type Decider = {
   readonly check: Check;
-  readonly pin: () => (Snapshot & { readonly memoryBytes: () => number }) | undefined;
+  readonly pin: () => PreparedSnapshot | undefined;
   readonly isReady: () => boolean;
   readonly status: () => object;
   /** Bundles and key sets, in the order in which they start. */
@@ -28,7 +30,10 @@ export type Decider = {
 export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
 /** Compiling a large module and loading large data take their time, and answering one question hardly any. */
-const PROBE_TIMEOUT_MS = 5000;
+const FIRST_ANSWER_MS = 5000;
+/** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
+const INLINE_BUILTIN_MS = 5;
+const BUILTIN_MS = 100;
 
 /** Everything that turns a request into an answer; what serves and records it is put around it. */
 export function createDecider(
@@ -42,7 +47,31 @@ export function createDecider(
   const plugin = config.plugins.envoy_ext_authz_grpc;
   const { paths, evaluation, identity } = config.postern;
   const path = decisionPath(config);
-  let active: ReturnType<Decider['pin']>;
+  const network = createPolicyNetwork(config, settings.env);
+  let active: PreparedSnapshot | undefined;
+
+  async function prepare({ modules, data, revisions }: Policy): Promise<PreparedSnapshot> {
+    const snapshot = { modules, data: stringify(data), revisions };
+    const limits = { memoryBytes: evaluation.memory_bytes, steps: evaluation.max_steps, builtinMs: BUILTIN_MS };
+    // First in a thread, which a policy that never comes to an end stops instead of this one.
+    const lane = await openLane({ source: snapshot, path, limits }, FIRST_ANSWER_MS);
+    try {
+      const engine: Engine = (wasm, text) =>
+        createWasmInstance(wasm, text, {
+          ...limits,
+          inline: { steps: Math.min(evaluation.inline_steps, limits.steps), builtinMs: INLINE_BUILTIN_MS },
+          network,
+        });
+      const prepared = await prepareSnapshot(snapshot, path, engine, lane);
+      if (prepared.waits && network === undefined) {
+        throw new EngineError('the policy uses the network, and postern.http_send.allow_hosts allows no host');
+      }
+      return prepared;
+    } catch (error) {
+      lane.close();
+      throw error;
+    }
+  }
 
   const source = createPolicySource(settings, path, (files) =>
     createBundles({
@@ -52,14 +81,11 @@ export function createDecider(
       clock,
       random: Math.random,
       log,
-      prepare: async ({ modules, data, revisions }) => {
-        const snapshot = { modules, data: stringify(data), revisions };
-        const limits = { memoryBytes: evaluation.memory_bytes, steps: evaluation.max_steps };
-        await probe({ source: snapshot, path, limits }, PROBE_TIMEOUT_MS);
-        return prepareSnapshot(snapshot, path, createWasmInstance, limits);
-      },
+      prepare,
       commit: (snapshot) => {
+        const previous = active;
         active = snapshot;
+        previous?.close();
         onReadiness();
       },
       onActivated: metrics.bundleActivated,
@@ -104,6 +130,7 @@ export function createDecider(
       ...(callers === undefined ? {} : { identity: callers.status() }),
     }),
     parts: [
+      { name: 'policy', stop: () => active?.close() },
       source.part,
       ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
     ],

@@ -144,7 +144,38 @@ const postern = section(
           100_000,
           2_147_483_647,
         ),
+        inline_steps: count(
+          'Steps after which an evaluation is begun anew in a thread of its own, where it delays nobody else.',
+          300_000,
+          10_000,
+          2_147_483_647,
+        ),
         max_in_flight: count('Checks under way at once; further ones are answered 503.', 4096, 1, 1_000_000),
+      },
+      strict,
+    ),
+    http_send: section(
+      {
+        allow_hosts: Type.Array(
+          text('A host.', { pattern: '^(?:(?:\\*\\.)?[^:*/\\[\\]]+|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?$' }),
+          {
+            description:
+              'Hosts that policies may ask with `http.send` and look up: `HOST`, `HOST:PORT`, `*.DOMAIN`. Empty: policies that do so are refused.',
+            default: [],
+            maxItems: 1000,
+          },
+        ),
+        allow_private: Type.Array(text('A network.', { pattern: '^[0-9a-fA-F:.]+/[0-9]{1,3}$' }), {
+          description:
+            'Networks (CIDR) of private, loopback and link-local addresses that these hosts may have; public ones need none.',
+          default: [],
+          maxItems: 100,
+        }),
+        capabilities_file: Type.Optional(
+          text("A file with OPA's capabilities; where it has `allow_net`, hosts must be in both lists."),
+        ),
+        max_response_bytes: count('Longest response body.', 1_048_576, 1024, 104_857_600),
+        max_in_flight: count('Requests of policies under way at once.', 64, 1, 10_000),
       },
       strict,
     ),
@@ -176,6 +207,16 @@ export const configSchema = Type.Object({
   }),
   services: Type.Record(Type.String(), service, { description: 'Where bundles come from.', default: {} }),
   bundles: Type.Record(Type.String(), bundle, { description: 'Bundles to poll, by name.', default: {} }),
+  caching: section({
+    inter_query_builtin_cache: section({
+      max_size_bytes: count(
+        'Most memory for responses of `http.send` that are used again.',
+        67_108_864,
+        0,
+        10_737_418_240,
+      ),
+    }),
+  }),
   default_decision: text('What `POST /` on the API asks.', { default: 'system/main' }),
   decision_logs: section({ console: flag('Write each decision to standard output.', false) }),
   plugins: section({ envoy_ext_authz_grpc: extAuthz }),

@@ -19,6 +19,9 @@ export type Snapshot = {
   readonly revisions: { readonly [bundle: string]: string };
   /** Path of the ext_authz decision, such as `envoy/authz/allow`. */
   readonly path: string;
-  /** Evaluates the document at `path`; `input` is JSON text. Never throws. */
-  readonly evaluate: (path: string, input: string) => Evaluation;
+  /**
+   * Evaluates the document at `path`; `input` is JSON text. `untilMs` (monotonic): how long the answer may be waited for,
+   * if there is something to wait for. Never throws or rejects.
+   */
+  readonly evaluate: (path: string, input: string, untilMs?: number) => Evaluation | Promise<Evaluation>;
 };

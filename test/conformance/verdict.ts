@@ -42,6 +42,7 @@ function load(test: ConformanceCase): Promise<Policy> {
   let memoized = false;
   return loadPolicy(test.wasm(), {
     data: test.dataText,
+    network: { allowHosts: ['localhost'] },
     extraBuiltins: {
       'test.sleep': () => null,
       custom_builtin_test: (n) => Number(n) + 1,

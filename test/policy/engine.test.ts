@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import type { Evaluation } from '../../src/model/evaluation.ts';
 import type { PolicyInstance } from '../../src/policy/engine/engine.ts';
 import { createWasmInstance } from '../../src/policy/engine/wasm.ts';
-import { probe } from '../../src/policy/probe.ts';
+import { openLane } from '../../src/policy/lane.ts';
 import { prepareSnapshot } from '../../src/policy/snapshot.ts';
 import { createScope } from '../support/scope.ts';
 import { buildPolicy, scratchFolder } from '../support/servers.ts';
@@ -15,7 +16,7 @@ const suite = createScope();
 after(suite.close);
 const folder = scratchFolder(suite);
 const MIB = 1_048_576;
-const STEPS = 30_000_000;
+const LIMITS = { memoryBytes: 64 * MIB, steps: 30_000_000, builtinMs: 100 };
 
 function wasmOf(rego: string, entrypoint = 'envoy/authz/allow'): Buffer {
   const bundle = buildPolicy(rego, folder, 'p', { entrypoint });
@@ -23,9 +24,12 @@ function wasmOf(rego: string, entrypoint = 'envoy/authz/allow'): Buffer {
   return readFileSync(join(folder, 'policy.wasm'));
 }
 const instanceOf = (body: string, data = '{}', memoryBytes = 64 * MIB): Promise<PolicyInstance> =>
-  createWasmInstance(wasmOf(`package envoy.authz\n\n${body}\n`), data, { memoryBytes, steps: STEPS });
-const ask = (instance: PolicyInstance, input: unknown): ReturnType<PolicyInstance['evaluate']> =>
-  instance.evaluate('envoy/authz/allow', JSON.stringify(input));
+  createWasmInstance(wasmOf(`package envoy.authz\n\n${body}\n`), data, { ...LIMITS, memoryBytes });
+function ask(instance: PolicyInstance, input: unknown): Evaluation {
+  const evaluation = instance.evaluate('envoy/authz/allow', JSON.stringify(input));
+  assert.ok(!(evaluation instanceof Promise));
+  return evaluation;
+}
 
 describe('the WebAssembly engine', () => {
   test('answers from input and data, and keeps every digit', async () => {
@@ -121,9 +125,7 @@ describe('the WebAssembly engine', () => {
       Buffer.from('0061736d01000000020f0103656e76066d656d6f7279020080800400', 'hex').subarray(0, 27),
     ];
     for (const wasm of bad) {
-      await assert.rejects(createWasmInstance(wasm, '{}', { memoryBytes: 64 * MIB, steps: STEPS }), {
-        name: 'EngineError',
-      });
+      await assert.rejects(createWasmInstance(wasm, '{}', LIMITS), { name: 'EngineError' });
     }
   });
 });
@@ -133,8 +135,7 @@ describe('a snapshot', () => {
     prepareSnapshot(
       { modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint) }], data: '{}', revisions: {} },
       path,
-      createWasmInstance,
-      { memoryBytes: 64 * MIB, steps: STEPS },
+      (wasm, data) => createWasmInstance(wasm, data, LIMITS),
     );
 
   test('finds a path below an entrypoint, and nothing beyond it', async () => {
@@ -145,7 +146,7 @@ describe('a snapshot', () => {
     );
     assert.deepEqual(snapshot.evaluate('envoy/authz/allow/inner/deep', '{}'), { ok: true, results: [true] });
     assert.deepEqual(snapshot.evaluate('envoy/authz/allow/constructor', '{}'), { ok: true, results: [] });
-    const elsewhere = snapshot.evaluate('other/path', '{}');
+    const elsewhere = await snapshot.evaluate('other/path', '{}');
     assert.ok(!elsewhere.ok && elsewhere.reason === 'decision_undefined');
   });
 
@@ -162,25 +163,69 @@ describe('a snapshot', () => {
   });
 });
 
-describe('the probe of a policy', () => {
-  const task = (wasm: Uint8Array): Parameters<typeof probe>[0] => ({
+describe('the lane for long evaluations', () => {
+  const taskOf = (wasm: Uint8Array, steps = LIMITS.steps): Parameters<typeof openLane>[0] => ({
     source: { modules: [{ path: 'p', wasm }], data: '{}', revisions: {} },
     path: 'envoy/authz/allow',
-    limits: { memoryBytes: 64 * MIB, steps: STEPS },
+    limits: { ...LIMITS, steps },
+  });
+  const heavy = `package envoy.authz
+
+allow if {
+	some x in input.xs
+	some y in input.ys
+	x == y
+}
+`;
+  const inputOf = (n: number, y: string): string =>
+    JSON.stringify({ xs: Array.from({ length: n }, (_, i) => `x${i}`), ys: Array.from({ length: n }, () => y) });
+  const inTime = (): number => performance.now() + 60_000;
+
+  test('opens for a good policy', async () => {
+    const lane = await openLane(taskOf(wasmOf('package envoy.authz\n\nallow if input.x\n')), 20_000);
+    assert.deepEqual(await lane.evaluate('envoy/authz/allow', '{"x":true}', inTime()), { ok: true, results: [true] });
+    lane.close();
   });
 
-  test('lets a good one pass', async () => {
-    await probe(task(wasmOf('package envoy.authz\n\nallow if input.x\n')), 20_000);
+  test('does not open for a policy that is not done in time', async () => {
+    const task = taskOf(wasmOf('package envoy.authz\n\nallow if input.x\n'));
+    await assert.rejects(openLane(task, 1), /does not answer within 1 ms/);
   });
 
-  test('refuses one that is not done in time', async () => {
-    await assert.rejects(
-      probe(task(wasmOf('package envoy.authz\n\nallow if input.x\n')), 1),
-      /does not answer within 1 ms/,
+  test('does not open for the reason that its thread found', async () => {
+    await assert.rejects(openLane(taskOf(Buffer.from('nonsense')), 20_000), { name: 'EngineError' });
+  });
+
+  test('answers what the instance has no time for, and keeps every digit', async () => {
+    const wasm = wasmOf('package envoy.authz\n\nallow := [count(numbers.range(1, input.n)), input.big]\n');
+    const lane = await openLane(taskOf(wasm), 20_000);
+    const snapshot = await prepareSnapshot(
+      taskOf(wasm).source,
+      'envoy/authz/allow',
+      (module, data) => createWasmInstance(module, data, { ...LIMITS, inline: { steps: 20_000, builtinMs: 5 } }),
+      lane,
     );
+    const small = snapshot.evaluate('envoy/authz/allow', '{"n":1,"big":1}', inTime());
+    assert.deepEqual(small, { ok: true, results: [[1, 1]] });
+    const large = snapshot.evaluate('envoy/authz/allow', '{"n":100000,"big":12345678901234567890}', inTime());
+    assert.ok(large instanceof Promise);
+    assert.equal(JSON.stringify(await large), '{"ok":true,"results":[[100000,12345678901234567890]]}');
+    // The instance that was interrupted answers as before.
+    assert.deepEqual(snapshot.evaluate('envoy/authz/allow', '{"n":1,"big":1}', inTime()), small);
+    snapshot.close();
   });
 
-  test('refuses one for the reason that its thread found', async () => {
-    await assert.rejects(probe(task(Buffer.from('nonsense')), 20_000), { name: 'EngineError' });
+  test('cuts off what takes too many steps, refuses what would wait too long, and goes on', async () => {
+    const lane = await openLane(taskOf(wasmOf(heavy)), 20_000);
+    const ask = (n: number, y: string, untilMs: number): Promise<Evaluation> =>
+      lane.evaluate('envoy/authz/allow', inputOf(n, y), untilMs);
+    const answers = await Promise.all([
+      ...Array.from({ length: 60 }, () => ask(3_000, 'none', inTime())),
+      ask(2, 'x1', performance.now() + 1),
+    ]);
+    const reasons = answers.map((answer) => (answer.ok ? 'answered' : answer.reason));
+    assert.deepEqual([...new Set(reasons)], ['evaluation_timeout']);
+    assert.deepEqual(await ask(2, 'x1', inTime()), { ok: true, results: [true] });
+    lane.close();
   });
 });

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { BuiltinError, loadPolicy, type Policy, type PolicyOptions } from '../../src/policy/engine/load-policy.ts';
+import {
+  AsyncBuiltinError,
+  BuiltinError,
+  loadPolicy,
+  type Policy,
+  type PolicyOptions,
+} from '../../src/policy/engine/load-policy.ts';
 import { buildModule } from '../support/modules.ts';
 import { createScope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
@@ -100,5 +106,49 @@ describe('a policy as a library', () => {
     const policy = await policyOf('x := numbers.range(1, input.n)', { maxMemoryBytes: 8 * 1_048_576 });
     assert.throws(() => policy.evaluate({ n: 10_000_000 }));
     assert.deepEqual(policy.evaluate({ n: 2 }), [{ result: [1, 2] }]);
+  });
+
+  test('keeps its data when it is given what is none', async () => {
+    const policy = await policyOf('x := data.n', { data: { n: 1 } });
+    assert.throws(() => policy.setData('{"n":'), { name: 'EngineError' });
+    assert.deepEqual(policy.evaluate({}), [{ result: 1 }]);
+  });
+
+  test('is as good after many aborts as before', async () => {
+    const policy = await policyOf('x := {k: v | some [k, v] in input}');
+    const conflict = [
+      ['a', 1],
+      ['a', 2],
+    ];
+    for (let i = 0; i < 1_000; i++) assert.throws(() => policy.evaluate(conflict), { name: 'PolicyAbort' });
+    assert.deepEqual(policy.evaluate([['a', 1]]), [{ result: { a: 1 } }]);
+  });
+
+  test('takes an input that is no object for an empty one where `with` changes it', async () => {
+    const policy = await policyOf('y := input\n\nx := z if z := y with input.a.b as 1');
+    for (const input of ['1', '"text"', '[1, 2]', 'null', 'true', '{1, 2}', '{}', '', '{"a": 5}']) {
+      assert.equal(policy.evaluateText(input).replaceAll(' ', ''), '[{"result":{"a":{"b":1}}}]', input);
+    }
+    assert.deepEqual(policy.evaluate({ a: { c: 3 }, d: 4 }), [{ result: { a: { b: 1, c: 3 }, d: 4 } }]);
+  });
+
+  test('waits for a caller’s built-ins that return promises, one evaluation at one time', async () => {
+    let calls = 0;
+    const policy = await policyOf(
+      'x := [hex.encode(input.a), hex.encode(input.b), hex.encode(input.a), time.now_ns(), rand.intn("a", 1000000)]',
+      {
+        extraBuiltins: {
+          'hex.encode': (text) => {
+            calls++;
+            return Promise.resolve(text === 'none' ? undefined : `<${text}>`);
+          },
+        },
+      },
+    );
+    const [answer] = (await policy.evaluateAsync({ a: '1', b: '2' })) as { readonly result: readonly unknown[] }[];
+    assert.deepEqual(answer?.result.slice(0, 3), ['<1>', '<2>', '<1>']);
+    assert.equal(calls, 2);
+    assert.deepEqual(await policy.evaluateAsync({ a: '1', b: 'none' }), []);
+    assert.throws(() => policy.evaluate({ a: '1', b: '2' }), AsyncBuiltinError);
   });
 });

@@ -11,19 +11,19 @@ import {
   typeText,
   ValueKind,
 } from './graphql-document.ts';
-import { byName, inOrder, isComposite, isInput, isLeaf, isRequired, type Schema } from './graphql-types.ts';
+import { byName, inOrder, isComposite, isInput, isLeaf, isRequired, requiredOf, type Schema } from './graphql-types.ts';
 
 /*
  * What OPA's validator asks of a schema's parts; the rules are those of
  * https://spec.graphql.org/October2021/#sec-Type-System, not all of them. All throw BuiltinError for the first fault.
  */
 
-type Types = Pick<Schema, 'types' | 'directives' | 'possible'>;
+type Types = Pick<Schema, 'types' | 'directives' | 'possible'> & { readonly checkDeadline: () => void };
 type TypesAndFields = Types & Pick<Schema, 'fields'>;
 
-export function checkDefinitions(schema: TypesAndFields, checkDeadline: () => void): void {
+export function checkDefinitions(schema: TypesAndFields): void {
   for (const definition of schema.types.values()) {
-    checkDeadline();
+    schema.checkDeadline();
     checkDefinition(schema, definition);
   }
   checkInputCycles(schema);
@@ -110,13 +110,14 @@ type DirectiveOptions = {
 
 /** Directives at one `location` of a schema. Throws BuiltinError. */
 export function checkDirectives(
-  { directives }: Types,
+  { directives, checkDeadline }: Types,
   given: readonly Directive[],
   location: string,
   { of, mayRepeat = false }: DirectiveOptions = {},
 ): void {
   const seen = new Set<string>();
   for (const { Name, Arguments } of given) {
+    checkDeadline();
     checkName(Name);
     if (Name === of?.Name) fault(`the directive ${Name} cannot refer to itself`);
     const definition = directives.get(Name) ?? fault(`undefined directive ${Name}`);
@@ -128,11 +129,9 @@ export function checkDirectives(
     for (const name of values.keys()) {
       if (!defined.has(name)) fault(`undefined argument ${name} of the directive ${Name}`);
     }
-    for (const argument of definition.Arguments) {
-      const kind = values.get(argument.Name)?.Value.Kind ?? ValueKind.null;
-      if (isRequired(argument) && kind === ValueKind.null) {
-        fault(`the directive ${Name} needs the argument ${argument.Name}`);
-      }
+    for (const name of requiredOf(definition.Arguments)) {
+      const kind = values.get(name)?.Value.Kind ?? ValueKind.null;
+      if (kind === ValueKind.null) fault(`the directive ${Name} needs the argument ${name}`);
     }
   }
 }
@@ -146,6 +145,7 @@ function checkImplements(
 ): void {
   const implemented = schema.types.get(name);
   if (implemented?.Kind !== 'INTERFACE') throw wrong(`${definition.Name}: ${name} is not an interface`);
+  schema.checkDeadline();
   const fields = schema.fields.get(definition);
   for (const wanted of implemented.Fields) {
     const found = fields?.get(wanted.Name) ?? fault(`${definition.Name} needs the field ${wanted.Name} of ${name}`);

@@ -41,10 +41,11 @@ export function buildSchema(document: SchemaDocument, checkDeadline: () => void)
   const directives = mergedDirectives(document);
   const roots = rootsOf(document, types);
   const base = { types, directives, possible: possibleTypes(types) };
+  const checked = { ...base, fields: fieldsOf(types, undefined), checkDeadline };
   for (const { Directives } of [...document.Schema, ...document.SchemaExtension]) {
-    checkDirectives(base, Directives, 'SCHEMA');
+    checkDirectives(checked, Directives, 'SCHEMA');
   }
-  checkDefinitions({ ...base, fields: fieldsOf(types, undefined) }, checkDeadline);
+  checkDefinitions(checked);
   return { ...base, ...roots, fields: fieldsOf(types, roots.query) };
 }
 

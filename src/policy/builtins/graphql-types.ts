@@ -15,16 +15,32 @@ export type Schema = {
   readonly subscription: Definition | undefined;
 };
 
+// Documents never change. What is used once may be defined by thousands, and the other way round.
+const named = new WeakMap<object, ReadonlyMap<string, unknown>>();
+const required = new WeakMap<object, readonly string[]>();
+
 /** Of those with one name the first. */
 export function byName<T extends { readonly Name: string }>(parts: readonly T[]): ReadonlyMap<string, T> {
+  const known = named.get(parts) as ReadonlyMap<string, T> | undefined;
+  if (known !== undefined) return known;
   const found = new Map<string, T>();
   for (const part of parts) if (!found.has(part.Name)) found.set(part.Name, part);
+  named.set(parts, found);
   return found;
 }
 
 /** Whether it must be given: not null, and nothing to stand in for it. */
 export const isRequired = ({ Type, DefaultValue }: ArgumentDefinition): boolean =>
   Type.NonNull && DefaultValue === undefined;
+
+/** Names of those that must be given. */
+export function requiredOf(definitions: readonly (ArgumentDefinition | FieldDefinition)[]): readonly string[] {
+  const known = required.get(definitions);
+  if (known !== undefined) return known;
+  const names = definitions.filter(isRequired).map(({ Name }) => Name);
+  required.set(definitions, names);
+  return names;
+}
 
 const INPUT_KINDS: ReadonlySet<string> = new Set(['SCALAR', 'ENUM', 'INPUT_OBJECT']);
 const COMPOSITE_KINDS: ReadonlySet<string> = new Set(['OBJECT', 'INTERFACE', 'UNION']);

@@ -19,7 +19,7 @@ import {
 } from './graphql-document.ts';
 import { checkIntrospection, orderedFragments } from './graphql-fragments.ts';
 import { checkMerging } from './graphql-merging.ts';
-import { byName, isComposite, isInput, isLeaf, isRequired, type Schema } from './graphql-types.ts';
+import { byName, isComposite, isInput, isLeaf, requiredOf, type Schema } from './graphql-types.ts';
 import { checkValue, type Expected, hasDefault } from './graphql-values.ts';
 import { checkUnique, fault, type OperationWalk, type Walk } from './graphql-walk.ts';
 
@@ -112,6 +112,7 @@ function expectedOf(walk: Walk, type: TypeReference): Expected | undefined {
 function walkDirectives(walk: OperationWalk, directives: readonly Directive[], location: string): void {
   const seen = new Set<string>();
   for (const { Name, Arguments } of directives) {
+    walk.checkDeadline();
     const definition = walk.schema.directives.get(Name) ?? fault(`unknown directive @${Name}`);
     if (!definition.Locations.includes(location)) fault(`the directive @${Name} cannot be on ${location}`);
     if (!definition.IsRepeatable && seen.has(Name)) fault(`the directive @${Name} is there twice`);
@@ -119,6 +120,8 @@ function walkDirectives(walk: OperationWalk, directives: readonly Directive[], l
     walkArguments(walk, Arguments, definition.Arguments, `@${Name}`);
   }
 }
+
+const NONE: readonly ArgumentDefinition[] = [];
 
 /** `defined` is undefined where nothing is known of what the arguments are for. */
 function walkArguments(
@@ -128,16 +131,16 @@ function walkArguments(
   owner: string,
 ): void {
   checkUnique(`argument of ${owner}`, given.map(nameOf));
-  const definitions = byName(defined ?? []);
+  const definitions = byName(defined ?? NONE);
   for (const { Name, Value } of given) {
     const definition = definitions.get(Name);
     if (definition === undefined && defined !== undefined) fault(`unknown argument ${Name} of ${owner}`);
     const expected = definition === undefined ? undefined : expectedOf(walk, definition.Type);
     checkValue(walk, Value, expected && { ...expected, hasDefault: hasDefault(definition) });
   }
-  const names = new Set(given.map(nameOf));
-  const missing = defined?.find((argument) => isRequired(argument) && !names.has(argument.Name));
-  if (missing !== undefined) fault(`${owner} needs the argument ${missing.Name}`);
+  const names = byName(given);
+  const missing = requiredOf(defined ?? NONE).find((name) => !names.has(name));
+  if (missing !== undefined) fault(`${owner} needs the argument ${missing}`);
 }
 
 function walkSelections(walk: OperationWalk, parent: Definition | undefined, selections: SelectionSet): void {

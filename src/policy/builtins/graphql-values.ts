@@ -7,7 +7,7 @@ import {
   ValueKind,
   type ValueNode,
 } from './graphql-document.ts';
-import { byName, isRequired } from './graphql-types.ts';
+import { byName, requiredOf } from './graphql-types.ts';
 import { checkUnique, fault, type OperationWalk } from './graphql-walk.ts';
 
 /*
@@ -27,6 +27,7 @@ const SCALARS: ReadonlySet<string> = new Set(['Int', 'Float', 'String', 'Boolean
 
 /** A value and those in it; `expected` is undefined where anything goes. Throws BuiltinError. */
 export function checkValue(walk: OperationWalk, value: ValueNode, expected: Expected | undefined): void {
+  walk.checkDeadline();
   switch (value.Kind) {
     case ValueKind.variable:
       checkVariable(walk, value, expected);
@@ -89,7 +90,7 @@ function checkType(walk: OperationWalk, value: ValueNode, { type, definition }: 
       checkFields(walk, value, definition);
       break;
     case ValueKind.enum:
-      if (definition.Kind !== 'ENUM' || !definition.EnumValues.some(({ Name }) => Name === value.Raw)) wrong();
+      if (definition.Kind !== 'ENUM' || !byName(definition.EnumValues).has(value.Raw)) wrong();
       break;
     default:
       if (!isSpelled(Kind, definition.Name)) wrong();
@@ -127,6 +128,7 @@ function isReadable(walk: OperationWalk, value: ValueNode): boolean {
     case ValueKind.boolean:
       return BOOLEAN.test(value.Raw);
     case ValueKind.variable: {
+      walk.checkDeadline();
       const byDefault = walk.variables.get(value.Raw)?.DefaultValue;
       return byDefault === undefined || isReadable(walk, byDefault);
     }
@@ -140,13 +142,13 @@ const isInt64 = (integer: bigint): boolean => BigInt.asIntN(64, integer) === int
 /** Fields of an input object that must be there, and those that must not. */
 function checkFields(walk: OperationWalk, { Children }: ValueNode, definition: Definition): void {
   const given = byName(Children);
-  const missing = definition.Fields.find((field) => isRequired(field) && !given.has(field.Name));
-  if (missing !== undefined) fault(`the field ${definition.Name}.${missing.Name} was not provided`);
+  const missing = requiredOf(definition.Fields).find((name) => !given.has(name));
+  if (missing !== undefined) fault(`the field ${definition.Name}.${missing} was not provided`);
   const fields = walk.schema.fields.get(definition);
   for (const { Name } of Children) {
     if (!fields?.has(Name)) fault(`the field ${Name} is not defined by type ${definition.Name}`);
   }
-  if (definition.Directives.some(({ Name }) => Name === 'oneOf')) checkOneOf(walk, Children, definition.Name);
+  if (byName(definition.Directives).has('oneOf')) checkOneOf(walk, Children, definition.Name);
 }
 
 function checkOneOf(walk: OperationWalk, children: ValueNode['Children'], name: string): void {

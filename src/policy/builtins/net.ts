@@ -167,6 +167,8 @@ function networksOf({ first, last: end, bits }: Range): readonly string[] {
 
 /** Every address of a host. */
 function lookUp(ctx: BuiltinContext, host: string): Value {
+  const address = parseAddress(host);
+  if (address !== undefined) return new RegoSet([addressText(address.value, address.bits)]);
   const addresses = ctx.outside(
     `net.lookup_ip_addr ${host}`,
     async () => new RegoSet(await ctx.network().lookup(host)),

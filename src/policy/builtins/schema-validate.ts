@@ -49,6 +49,7 @@ function outcomeOf(validator: Validator, schema: Schema, place: Place): Outcome 
 
 function report(validator: Validator, outcome: Outcome, { path }: Place, type: string, desc: string): void {
   const field = path.startsWith(`${ROOT}.`) ? path.slice(ROOT.length + 1) : path;
+  validator.checkDeadline();
   validator.chars += field.length + desc.length;
   checkChars(validator.chars);
   outcome.violations.push({ field, type, desc });

@@ -112,10 +112,10 @@ function goValue(value: TemplateValue): GoValue {
   return text(isText(value) ? textOf(value) : show(value));
 }
 
-const DIRECTIVE = /%[+\-# 0]*\d*(?:\.\d*)?([^\d.*[+\-# ])/gu;
+const DIRECTIVE = /%[+\-# 0]*(?:[1-9]\d*)?(?:\.\d*)?([^\d.*[+\-# ])/gu;
 
 /** A directive that names its argument, or takes its width from one. */
-const INDIRECT = /%[+\-# 0]*\d*(?:\.\d*)?[[*]/;
+const INDIRECT = /%[+\-# 0]*(?:[1-9]\d*)?(?:\.\d*)?[[*]/;
 
 /** Go's fmt.Sprintf. Throws HaltError for too much text. */
 export function formatAll(pattern: string, values: readonly TemplateValue[]): string {

@@ -31,14 +31,16 @@ export class UrlError extends Error {
 
 type Part = 'host' | 'zone' | 'path' | 'user' | 'fragment';
 
-/** What each part leaves unescaped. */
-const PLAIN: { readonly [part in Part]: RegExp } = {
-  host: /^[A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"]$/,
-  zone: /^[A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"]$/,
-  path: /^[A-Za-z0-9\-_.~$&+,/:;=@]$/,
-  user: /^[A-Za-z0-9\-_.~$&+,;=]$/,
-  fragment: /^[A-Za-z0-9\-_.~$&+,/:;=?@!()*]$/,
+/** What each part has to escape. */
+const ESCAPED: { readonly [part in Part]: RegExp } = {
+  host: /[^A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"]/g,
+  zone: /[^A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"]/g,
+  path: /[^A-Za-z0-9\-_.~$&+,/:;=@]/g,
+  user: /[^A-Za-z0-9\-_.~$&+,;=]/g,
+  fragment: /[^A-Za-z0-9\-_.~$&+,/:;=?@!()*]/g,
 };
+/** ASCII that a host cannot have, written or spelled by an escape. */
+const NO_HOST = /[^A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"%\x80-\xff]/;
 /** What is taken as it is written, when it spells the same. */
 const ENCODED = /^[A-Za-z0-9\-_.~!$&'()*+,;=:@[\]%/]*$/;
 const ENCODED_FRAGMENT = /^[A-Za-z0-9\-_.~!$&'()*+,;=:@[\]%/?]*$/;
@@ -52,38 +54,33 @@ export const toBytes = (text: string): string => Buffer.from(text, 'utf8').toStr
 /** Bytes that are no UTF-8 become U+FFFD. */
 export const fromBytes = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
 
-function encodePart(bytes: string, part: Part): string {
-  let escaped = '';
-  for (const byte of bytes) {
-    escaped += PLAIN[part].test(byte) ? byte : `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
-  }
-  return escaped;
-}
+const ESCAPES: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+);
+
+const encodePart = (bytes: string, part: Part): string =>
+  bytes.replace(ESCAPED[part], (byte) => ESCAPES[byte.charCodeAt(0)] ?? '');
 
 /** Throws UrlError on a malformed escape or what a host must not have. */
 function decodePart(bytes: string, part: Part): string {
-  let plain = '';
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at] ?? '';
-    if (byte !== '%') {
-      if ((part === 'host' || part === 'zone') && byte < '\x80' && !PLAIN[part].test(byte)) {
-        throw new UrlError(`invalid character ${JSON.stringify(byte)} in host name`);
-      }
-      plain += byte;
-      continue;
-    }
-    const digits = bytes.slice(at, at + 3);
-    if (!/^%[0-9A-Fa-f]{2}$/.test(digits)) throw new UrlError(`invalid URL escape ${JSON.stringify(digits)}`);
-    const code = Number.parseInt(digits.slice(1), 16);
-    const character = String.fromCharCode(code);
-    const isRefused =
-      (part === 'host' && code < 0x80) || (part === 'zone' && character !== ' ' && !PLAIN.host.test(character));
-    if (isRefused && digits !== '%25') throw new UrlError(`invalid URL escape ${JSON.stringify(digits)}`);
-    plain += character;
-    at += 2;
-  }
-  return plain;
+  const malformed = /%(?![0-9A-Fa-f]{2})/.exec(bytes);
+  if (malformed !== null) throw badEscape(bytes.slice(malformed.index, malformed.index + 3));
+  const isHost = part === 'host' || part === 'zone';
+  const refused = isHost ? NO_HOST.exec(bytes) : null;
+  if (refused !== null) throw new UrlError(`invalid character ${JSON.stringify(refused[0])} in host name`);
+  if (!bytes.includes('%')) return bytes;
+  return bytes.replace(/%(..)/g, (escape_, digits: string) => {
+    const code = Number.parseInt(digits, 16);
+    const byte = String.fromCharCode(code);
+    const isBad =
+      part === 'host' ? code < 0x80 : part === 'zone' && byte !== ' ' && (code >= 0x80 || NO_HOST.test(byte));
+    if (isBad && escape_ !== '%25') throw badEscape(escape_);
+    return byte;
+  });
 }
+
+const badEscape = (written: string): UrlError => new UrlError(`invalid URL escape ${JSON.stringify(written)}`);
 
 function cut(text: string, separator: string): readonly [before: string, after: string] {
   const at = text.indexOf(separator);

@@ -7,8 +7,8 @@ import { ia5Of } from './x509-name.ts';
 import type { Url } from './x509-url.ts';
 
 /*
- * Names that a certification authority may certify (RFC 5280 section 4.2.1.10), with the leniencies of Go's crypto/x509:
- * a leading dot means subdomains only, for all kinds of names.
+ * Names that an authority may certify (RFC 5280 section 4.2.1.10), with the leniencies of Go's crypto/x509: a leading
+ * dot means subdomains only, for all kinds of names.
  */
 
 /** Address and mask, four or sixteen bytes each; masks are prefixes. */

@@ -1,7 +1,7 @@
 import { BuiltinError } from './builtin.ts';
 
 /*
- * DER (ITU-T X.690), as much of it as certificates and keys need. Nothing here recurses: whoever reads decides how deep.
+ * DER (ITU-T X.690), as much of it as certificates and keys need. Nothing here recurses.
  */
 
 /** Tags of universal types; constructed ones with their bit. */

@@ -111,7 +111,7 @@ function publicPoint(curve: string, secret: Buffer): Buffer {
 }
 
 const SECRET_BYTES = 32;
-/** PKCS #8 before the secret, with the last byte of the algorithm's object identifier to be filled in. */
+/** PKCS #8 up to the secret. */
 const PREFIXES = { ed25519: '302e020100300506032b657004220420', x25519: '302e020100300506032b656e04220420' };
 
 function curve25519Key(kind: 'ed25519' | 'x25519', algorithm: Algorithm, content: Buffer): PrivateKey {

@@ -49,7 +49,7 @@ function simpleValue(element: DerElement): Value {
   }
 }
 
-/** One attribute of the request whose values are sequences of types and values. Undefined for attributes of other kinds. */
+/** An attribute whose values are sequences of types and values. Undefined for attributes of other kinds. */
 function attributeValue(whole: Buffer): Value | undefined {
   try {
     const attribute = derReader(whole).inside(TAG.sequence);

@@ -1,8 +1,8 @@
 import { type DerReader, malformed, TAG } from './x509-der.ts';
 
 /*
- * RSA private keys (RFC 8017 appendix A.1.2) with the checks that Go's crypto/rsa makes. Keys of more than two primes are
- * refused.
+ * RSA private keys (RFC 8017 appendix A.1.2) with the checks that Go's crypto/rsa makes. Keys of more than two primes
+ * are refused.
  */
 
 export type RsaPrivateKey = {

@@ -2,12 +2,12 @@ import { isUtf8 } from 'node:buffer';
 import { HaltError } from './builtin.ts';
 
 /*
- * Text that may be PEM (RFC 7468) or base64, read as leniently as Go's encoding/pem and encoding/base64 do. Byte strings
- * have one character for each byte.
+ * Text that may be PEM (RFC 7468) or base64, read as leniently as Go's encoding/pem and encoding/base64 do. Byte
+ * strings have one character for each byte.
  */
 
 /** The most UTF-16 units of certificates or keys that are read at once. */
-export const MAX_ENCODED_CHARS = 1_048_576;
+const MAX_ENCODED_CHARS = 1_048_576;
 
 /** Bytes as text, each byte that is not UTF-8 as U+FFFD. */
 export function textOf(bytes: Buffer | string): string {

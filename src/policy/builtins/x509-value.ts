@@ -10,8 +10,8 @@ import { KEY_NUMBERS, type PublicKey, schemeOf } from './x509-public-key.ts';
 import { textOf } from './x509-text.ts';
 
 /*
- * Certificates as OPA gives them to policies: the members of Go's x509.Certificate, bytes in base64, numbers for enumerated
- * things, null for lists of nothing. https://pkg.go.dev/crypto/x509#Certificate
+ * Certificates as OPA gives them to policies: the members of Go's x509.Certificate, bytes in base64, numbers for what is
+ * enumerated, null for lists of nothing. https://pkg.go.dev/crypto/x509#Certificate
  */
 
 const base64 = (bytes: Buffer): string => bytes.toString('base64');

@@ -20,7 +20,7 @@ export type VerifyOptions = {
   readonly checkDeadline: () => void;
 };
 
-export const ANY_USAGE = '2.5.29.37.0';
+const ANY_USAGE = '2.5.29.37.0';
 export const SERVER_USAGE = '1.3.6.1.5.5.7.3.1';
 
 /** The most signatures that are checked for one leaf. */
@@ -45,7 +45,7 @@ export function verifiedChain(
   );
 }
 
-/** Whether its time is now, it claims no length of path for a leaf, and all that is critical in it is understood. */
+/** Whether it is valid at this time, and all that is critical in it is understood. */
 function isValidAt(certificate: Certificate, timeNs: bigint): boolean {
   return certificate.unhandled.length === 0 && timeNs >= certificate.notBefore.ns && timeNs <= certificate.notAfter.ns;
 }

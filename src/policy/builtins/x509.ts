@@ -182,7 +182,7 @@ function anyPrivateKey(der: Buffer): PrivateKey {
   throw malformed('private key');
 }
 
-/** What a certificate's file or a key's file has in blocks of fitting types; bytes that are no PEM are one such block. */
+/** What text has in blocks of fitting types; bytes that are no PEM are one such block. Throws BuiltinError, HaltError. */
 function blocksOf(text: string, fits: (type: string) => boolean): readonly Buffer[] {
   const input = unwrapped(checkEncoded(text), `${ARMOR} `);
   if (typeof input !== 'string') return [input];

@@ -3,6 +3,7 @@ import { dump, dumpJson } from '../../values/dump.ts';
 import { parse } from '../../values/parse.ts';
 import type { Answer, Builtin } from '../builtins/builtin.ts';
 import { hostBuiltins } from '../builtins/registry.ts';
+import { createNetwork, type NetworkOptions } from '../network/network.ts';
 import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
 import { compileModule, instantiateModule, isTrap, type ModuleInstance } from './module.ts';
@@ -11,6 +12,7 @@ export { BuiltinError, HaltError } from '../builtins/builtin.ts';
 export { AsyncBuiltinError } from './context.ts';
 export { EngineError } from './engine.ts';
 export { PolicyAbort } from './host.ts';
+export type { NetworkOptions };
 
 /*
  * The engine as a library: Rego compiled to WebAssembly, with every built-in function of OPA, without the server.
@@ -34,6 +36,8 @@ export type PolicyOptions = {
   readonly onPrint?: (message: string) => void;
   /** Further built-ins by name; they go before ours. Undefined: the call is undefined. What they throw is thrown. */
   readonly extraBuiltins?: { readonly [name: string]: ExtraBuiltin };
+  /** The hosts that `http.send` and `net.lookup_ip_addr` may ask, in the asynchronous calls. Default: none. */
+  readonly network?: NetworkOptions;
 };
 
 /** A policy ready to be asked. One evaluation at a time; calls that wait are answered from their own evaluation. */
@@ -67,6 +71,7 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
     random: options.random ?? defaults.random,
     onPrint: options.onPrint ?? defaults.onPrint,
     strictBuiltinErrors: options.strictBuiltinErrors ?? false,
+    network: options.network === undefined ? undefined : createNetwork(options.network),
   };
   let data = textOf(options.data ?? {});
   let instance: ModuleInstance | undefined = instantiateModule(compiled, data, builtins, hostOptions);
