@@ -5,7 +5,7 @@ import { checkChars } from './builtin.ts';
  */
 
 export type GoValue =
-  | { readonly type: 'int' | '*big.Int'; readonly value: bigint }
+  | { readonly type: 'int64' | '*big.Int'; readonly value: bigint }
   | { readonly type: 'float64'; readonly value: number }
   | { readonly type: 'string'; readonly value: string };
 
@@ -46,7 +46,7 @@ export function sprintf(format: string, args: readonly GoValue[]): string {
     if (format[at] === '*') {
       at++;
       const arg = args[next++];
-      if (arg === undefined || arg.type !== 'int') return null;
+      if (arg === undefined || arg.type !== 'int64') return null;
       const value = Number(arg.value);
       return Math.abs(value) > MAX_WIDTH ? null : value;
     }
@@ -112,15 +112,30 @@ const plain = (arg: GoValue): string =>
 
 function formatValue(arg: GoValue, directive: Directive): string {
   if (directive.verb === 'T') return pad(arg.type, directive, false);
-  const text =
-    arg.type === 'string'
-      ? formatString(arg.value, directive)
-      : arg.type === 'float64'
-        ? formatFloat(arg.value, directive)
-        : formatInteger(arg.value, arg.type === 'int', directive);
+  // `%+v` asks for names of fields, which none of these have.
+  if (directive.verb === 'v') return textOf(arg, without('+', directive)) ?? '';
+  const text = textOf(arg, directive);
   if (text !== undefined) return text;
-  return `%!${directive.verb}(${arg.type.replace('*', '')}=${plain(arg)})`;
+  // Go prints what it cannot print that way with all other flags.
+  const printed = textOf(arg, { ...without('#', directive), verb: 'v' });
+  return `%!${directive.verb}(${arg.type.replace('*', '')}=${printed})`;
 }
+
+const without = (flag: string, directive: Directive): Directive => ({
+  ...directive,
+  flags: new Set([...directive.flags].filter((other) => other !== flag)),
+});
+
+function textOf(arg: GoValue, directive: Directive): string | undefined {
+  if (arg.type === 'string') return formatString(arg.value, directive);
+  if (arg.type === 'float64') return formatFloat(arg.value, directive);
+  // Where OPA still knows that such a number was written with an exponent, it is a float.
+  const isFloat = arg.type === '*big.Int' && FLOAT_VERBS.has(directive.verb);
+  if (isFloat) return formatFloat(Number(arg.value), directive);
+  return formatInteger(arg.value, arg.type === 'int64', directive);
+}
+
+const FLOAT_VERBS: ReadonlySet<string> = new Set(['e', 'E', 'f', 'F', 'g', 'G']);
 
 function pad(text: string, { flags, width = 0 }: Directive, mayZero: boolean): string {
   const lacking = width - [...text].length;
@@ -209,15 +224,15 @@ function formatCodePoint(value: bigint, directive: Directive): string {
     const inner = character === "'" ? "\\'" : character === '"' ? '"' : quote(character).slice(1, -1);
     return pad(`'${inner}'`, directive, true);
   }
-  const hex = value
+  const hex = BigInt.asUintN(64, value)
     .toString(16)
     .toUpperCase()
-    .padStart(directive.precision ?? 4, '0');
+    .padStart(Math.max(directive.precision ?? 4, 4), '0');
   return pad(directive.flags.has('#') ? `U+${hex} '${character}'` : `U+${hex}`, directive, false);
 }
 
 /** Shortest text has at most this power before an exponent is used (strconv, 'g'). */
-const SHORTEST_EXPONENT = 21;
+const SHORTEST_EXPONENT = 6;
 
 function formatFloat(value: number, directive: Directive): string | undefined {
   const { flags, precision, verb } = directive;
@@ -232,7 +247,7 @@ function floatText(magnitude: number, verb: string, precision: number | undefine
   switch (verb) {
     case 'e':
     case 'E': {
-      const text = exponentText(magnitude.toExponential(Math.min(precision ?? 6, 100)));
+      const text = exponentText(exponential(magnitude, precision ?? 6));
       return verb === 'E' ? text.toUpperCase() : text;
     }
     case 'f':
@@ -252,19 +267,55 @@ function floatText(magnitude: number, verb: string, precision: number | undefine
 /** Exponents have two digits at least. */
 const exponentText = (text: string): string => text.replace(/e([+-])(\d)$/, 'e$10$2');
 
+/** A double as the exact decimal that it is: `coefficient` / 10^`places`. */
+function exactDecimal(magnitude: number): { readonly coefficient: bigint; readonly places: number } {
+  let halvings = 0;
+  let whole = magnitude;
+  // Doubling is exact; the smallest double needs 1,074 of them.
+  while (!Number.isInteger(whole)) {
+    whole *= 2;
+    halvings++;
+  }
+  return { coefficient: BigInt(whole) * 5n ** BigInt(halvings), places: halvings };
+}
+
+/** `value` / 10^`places`, rounded to an integer, ties to even, as Go does. */
+function dividedByPower(value: bigint, places: number): bigint {
+  const divisor = 10n ** BigInt(places);
+  const quotient = value / divisor;
+  const twice = 2n * (value % divisor);
+  const isUp = twice > divisor || (twice === divisor && quotient % 2n === 1n);
+  return isUp ? quotient + 1n : quotient;
+}
+
 function fixedText(magnitude: number, precision: number): string {
-  const digits = Math.min(precision, 100);
-  const text =
-    magnitude >= 1e21 ? `${BigInt(magnitude)}${digits > 0 ? `.${'0'.repeat(digits)}` : ''}` : magnitude.toFixed(digits);
-  return precision > digits ? text + '0'.repeat(precision - digits) : text;
+  const { coefficient, places } = exactDecimal(magnitude);
+  const digits = Math.min(precision, places);
+  const text = dividedByPower(coefficient, places - digits)
+    .toString()
+    .padStart(digits + 1, '0');
+  const point = text.length - digits;
+  const fraction = text.slice(point).padEnd(precision, '0');
+  return fraction === '' ? text : `${text.slice(0, point)}.${fraction}`;
+}
+
+/** Number.prototype.toExponential, with ties to even and any number of digits. */
+function exponential(magnitude: number, precision: number): string {
+  const { coefficient, places } = exactDecimal(magnitude);
+  const known = coefficient.toString();
+  const excess = Math.max(known.length - 1 - precision, 0);
+  // Rounding 9.99 up gives one digit more.
+  const rounded = dividedByPower(coefficient, excess).toString();
+  const power = rounded.length - 1 + excess - places;
+  const digits = rounded.padEnd(precision + 1, '0').slice(0, precision + 1);
+  const fraction = precision === 0 ? '' : `.${digits.slice(1)}`;
+  return `${digits[0]}${fraction}e${magnitude === 0 || power >= 0 ? '+' : '-'}${magnitude === 0 ? 0 : Math.abs(power)}`;
 }
 
 function generalText(magnitude: number, precision: number | undefined): string {
   if (magnitude === 0) return '0';
   const shortest = precision === undefined;
-  const scientific = shortest
-    ? magnitude.toExponential()
-    : magnitude.toExponential(Math.min(Math.max(precision, 1), 101) - 1);
+  const scientific = shortest ? magnitude.toExponential() : exponential(magnitude, Math.max(precision, 1) - 1);
   const [mantissa = '', power = '0'] = scientific.split('e');
   const exponent = Number(power);
   const digits = mantissa.replace('.', '').replace(/0+$/, '') || '0';

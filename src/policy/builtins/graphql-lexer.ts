@@ -38,9 +38,8 @@ export type Token = {
   readonly comments: readonly string[];
 };
 
-/** The most UTF-16 units of a document, and the most tokens. */
+/** The most UTF-16 units of a document. */
 const MAX_DOCUMENT_CHARS = 4 * 1_048_576;
-const MAX_TOKENS = 500_000;
 const TOKENS_PER_CHECK = 1_000;
 
 const PUNCTUATION = '!$&():=@[]{}|';
@@ -67,8 +66,8 @@ export type Lexer = {
   readonly fail: (message: string, at: number) => never;
 };
 
-/** Throws HaltError when the text is too long. */
-export function createLexer(text: string, checkDeadline: () => void): Lexer {
+/** Reads at most `maxTokens`. Throws HaltError when the text is too long. */
+export function createLexer(text: string, maxTokens: number, checkDeadline: () => void): Lexer {
   if (text.length > MAX_DOCUMENT_CHARS) {
     throw new HaltError('eval_limit_error', `a GraphQL document of more than ${MAX_DOCUMENT_CHARS} characters`);
   }
@@ -89,7 +88,7 @@ export function createLexer(text: string, checkDeadline: () => void): Lexer {
   }
 
   function next(): Token {
-    if (++count > MAX_TOKENS) throw new HaltError('eval_limit_error', `more than ${MAX_TOKENS} tokens of GraphQL`);
+    if (++count > maxTokens) throw new HaltError('eval_limit_error', `more than ${maxTokens} tokens of GraphQL`);
     if (count % TOKENS_PER_CHECK === 0) checkDeadline();
     const before = comments();
     const start = at;

@@ -27,8 +27,8 @@ export type Parser = {
 };
 
 /** Reads `text`. All throw BuiltinError for what is not GraphQL, HaltError for too much of it. */
-export function createParser(text: string, checkDeadline: () => void): Parser {
-  const lexer = createLexer(text, checkDeadline);
+export function createParser(text: string, maxTokens: number, checkDeadline: () => void): Parser {
+  const lexer = createLexer(text, maxTokens, checkDeadline);
   let ahead: Token | undefined;
   let depth = 0;
 

@@ -24,9 +24,11 @@ import {
  * empty, fragments may define variables, operations have no descriptions.
  */
 
+const MAX_TOKENS = 100_000;
+
 /** Throws BuiltinError for what is not a query, HaltError when it is too large. */
 export function parseQuery(text: string, checkDeadline: () => void): QueryDocument {
-  const parser = createParser(text, checkDeadline);
+  const parser = createParser(text, MAX_TOKENS, checkDeadline);
   const Operations: OperationDefinition[] = [];
   const Fragments: FragmentDefinition[] = [];
   for (;;) {

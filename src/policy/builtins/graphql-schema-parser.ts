@@ -49,9 +49,11 @@ const LOCATIONS: ReadonlySet<string> = new Set([
   'INPUT_FIELD_DEFINITION',
 ]);
 
+const MAX_TOKENS = 500_000;
+
 /** Throws BuiltinError for what is not a schema, HaltError when it is too large. */
 export function parseSchema(text: string, checkDeadline: () => void): SchemaDocument {
-  const parser = createParser(text, checkDeadline);
+  const parser = createParser(text, MAX_TOKENS, checkDeadline);
   const Schema: SchemaDefinition[] = [];
   const SchemaExtension: SchemaDefinition[] = [];
   const Directives: DirectiveDefinition[] = [];

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { dump } from '../../values/dump.ts';
 import { isRegoObject, RegoObject, type Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from './builtin.ts';
@@ -15,8 +16,9 @@ import { stringAt, wrongType } from './operands.ts';
  * these built-ins make of text.
  */
 
-/** The longest text of a schema that is kept with what was made of it. */
-const MAX_CACHED_CHARS = 1_048_576;
+/** How many schemas are kept with what was made of them, which is much larger than their text; and the text of all. */
+const MAX_CACHED_SCHEMAS = 20;
+const MAX_CACHED_CHARS = 4 * 1_048_576;
 
 type LoadedSchema = {
   readonly document: SchemaDocument;
@@ -32,15 +34,28 @@ function readQuery(ctx: BuiltinContext, query: Value | undefined): QueryDocument
   throw wrongType(1, 'one of {string, object}', query ?? null);
 }
 
+function cachedSchemas(ctx: BuiltinContext): LRUCache<string, LoadedSchema> {
+  const known = ctx.cache.get('graphql.schemas') as LRUCache<string, LoadedSchema> | undefined;
+  if (known !== undefined) return known;
+  const schemas = new LRUCache<string, LoadedSchema>({
+    max: MAX_CACHED_SCHEMAS,
+    maxSize: MAX_CACHED_CHARS,
+    sizeCalculation: (_schema, key) => key.length,
+  });
+  ctx.cache.set('graphql.schemas', schemas);
+  return schemas;
+}
+
 function loadSchema(ctx: BuiltinContext, position: number, schema: Value | undefined): LoadedSchema {
   const isText = typeof schema === 'string';
   if (!isText && !isRegoObject(schema)) throw wrongType(position, 'one of {string, object}', schema ?? null);
-  const key = isText ? `graphql.text:${schema}` : `graphql.object:${dump(schema)}`;
-  const known = ctx.cache.get(key) as LoadedSchema | undefined;
+  const schemas = cachedSchemas(ctx);
+  const key = isText ? `text ${schema}` : `object ${dump(schema)}`;
+  const known = schemas.get(key);
   if (known !== undefined) return known;
   const document = isText ? parseSchema(schema, ctx.checkDeadline) : schemaFromObject(ctx, schema);
   const loaded: LoadedSchema = { document };
-  if (key.length <= MAX_CACHED_CHARS) ctx.cache.set(key, loaded);
+  schemas.set(key, loaded);
   return loaded;
 }
 

@@ -23,7 +23,7 @@ function toGo(value: Value): GoValue {
   const integer = toBigInt(value);
   if (integer === undefined) return { type: 'float64', value: toDouble(value) };
   const isSmall = integer <= MAX_INT && integer >= -MAX_INT - 1n;
-  return { type: isSmall ? 'int' : '*big.Int', value: integer };
+  return { type: isSmall ? 'int64' : '*big.Int', value: integer };
 }
 
 /** As OPA prints terms: a blank after each comma and colon. */

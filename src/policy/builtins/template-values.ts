@@ -106,9 +106,9 @@ function joined(open: string, members: readonly string[]): string {
 }
 
 function goValue(value: TemplateValue): GoValue {
-  if (typeof value === 'bigint') return { type: 'int', value };
+  if (typeof value === 'bigint') return { type: 'int64', value };
   if (value instanceof Float) return { type: 'float64', value: value.value };
-  if (value instanceof Byte) return { type: 'int', value: BigInt(value.value) };
+  if (value instanceof Byte) return { type: 'int64', value: BigInt(value.value) };
   return text(isText(value) ? textOf(value) : show(value));
 }
 

@@ -1,5 +1,7 @@
-import { jsonText, type Kind } from './kind.ts';
+import { decisionKinds } from './decisions.ts';
+import { jsonText, type Kind, type Kinds } from './kind.ts';
 import { languageKinds } from './language.ts';
+import { numberAndTextKinds } from './numbers-and-texts.ts';
 import { createRandom, type Random } from './random.ts';
 import { requestKinds } from './requests.ts';
 import { roleKinds } from './roles.ts';
@@ -18,7 +20,15 @@ export type Generated = {
   readonly inputs: readonly string[];
 };
 
-const kinds = { ...roleKinds, ...requestKinds, ...tokenAndTimeKinds, ...valueKinds, ...languageKinds };
+const kinds: Kinds = {
+  ...roleKinds,
+  ...requestKinds,
+  ...tokenAndTimeKinds,
+  ...numberAndTextKinds,
+  ...valueKinds,
+  ...languageKinds,
+  ...decisionKinds,
+};
 
 /** Values that no author had in mind for the place where they come. */
 const ODD = [

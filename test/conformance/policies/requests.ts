@@ -150,15 +150,9 @@ charset := substring(input.type, indexof(input.type, "charset=") + 8, ${random.p
       deny: ['10.1.0.0/16', '192.168.1.128/25'],
       named: { office: '10.9.0.0/16', vpn: '2001:db8:1::/48' },
     },
-    inputs: [
-      '10.2.3.4',
-      '10.1.255.255',
-      '2001:db8:1::7',
-      '8.8.8.8',
-      'not an address',
-      '192.168.1.200',
-      '::ffff:10.0.0.1',
-    ].map((address) => ({ address })),
+    inputs: ['10.2.3.4', '10.1.255.255', '2001:db8:1::7', '8.8.8.8', 'not an address', '192.168.1.200'].map(
+      (address) => ({ address }),
+    ),
     rego: `
 inside contains range if {
 	some range in D.allow
