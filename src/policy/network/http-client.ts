@@ -126,7 +126,9 @@ async function dispatch(
     status: response.statusCode,
     statusText: response.statusText,
     headers: new Map(
-      Object.entries(response.headers).map(([name, value = []]) => [name, typeof value === 'string' ? [value] : value]),
+      Object.entries(response.headers)
+        .filter(([name]) => !OF_THE_TRANSFER.has(name))
+        .map(([name, value = []]) => [name, typeof value === 'string' ? [value] : value]),
     ),
     body: bytes.toString('utf8'),
   };
@@ -137,6 +139,9 @@ function credentialsOf({ username, password }: URL): readonly (readonly [string,
   const text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   return [['authorization', `Basic ${Buffer.from(text).toString('base64')}`]];
 }
+
+/** Headers that Go's client keeps to itself. */
+const OF_THE_TRANSFER: ReadonlySet<string> = new Set(['transfer-encoding', 'trailer']);
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const CREDENTIALS: ReadonlySet<string> = new Set([
