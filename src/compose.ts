@@ -5,6 +5,7 @@ import { classOf, reasonOf, refuse } from './check/outcome.ts';
 import type { Commands, Running, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
 import { createDecider, decisionPath } from './compose/decider.ts';
+import { inspectBundle } from './compose/inspect.ts';
 import { createDecisionLog } from './decisions/decision-log.ts';
 import { createConsoleSink, openStandardOutput } from './decisions/sinks/console.ts';
 import { createFileSink } from './decisions/sinks/file.ts';
@@ -163,4 +164,4 @@ async function askOffline(settings: Settings, question: Question): Promise<Expla
   }
 }
 
-export const commands: Commands = { startServer, askOffline, askServer };
+export const commands: Commands = { startServer, askOffline, askServer, inspectBundle };

@@ -43,7 +43,30 @@ export type AskOffline = (settings: Settings, question: Question) => Promise<Exp
 /** Asks a running server. */
 export type AskServer = (address: string, question: Question) => Promise<Verdict>;
 
+/** What `postern bundle inspect` tells. Sizes in bytes. */
+export type BundleReport = {
+  readonly revision: string;
+  readonly roots: readonly string[];
+  readonly modules: readonly {
+    readonly path: string;
+    readonly size: number;
+    readonly abi: string | undefined;
+    readonly memory: number;
+    readonly entrypoints: readonly string[];
+    readonly builtins: readonly string[];
+    readonly waiting: readonly string[];
+  }[];
+  /** Size of the data as JSON. */
+  readonly data: number;
+  /** Empty when the bundle can serve. */
+  readonly problems: readonly string[];
+};
+
+/** Looks at a bundle file or folder as activation would. Rejects when there is nothing to look at. */
+export type InspectBundle = (file: string, config: Config) => Promise<BundleReport>;
+
 export type Commands = {
+  readonly inspectBundle: InspectBundle;
   readonly startServer: StartServer;
   readonly askOffline: AskOffline;
   readonly askServer: AskServer;

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { logFormats, logLevels } from '../telemetry/logger.ts';
 import { type CheckFlags, check } from './check.ts';
+import { type InspectFlags, inspect } from './inspect.ts';
 import type { Commands, Io } from './ports.ts';
 import { type RunFlags, run } from './run.ts';
 import { version } from './version.ts';
@@ -51,6 +52,14 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
     .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
     .action(async (flags: CheckFlags) => {
       exitCode = await check(flags, io, { offline: commands.askOffline, server: commands.askServer });
+    });
+
+  withConfigFlags(program.command('bundle').description('work with bundles').command('inspect'))
+    .description('what is in a bundle, and can it serve?')
+    .argument('<file>', 'a bundle file or directory')
+    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
+    .action(async (file: string, flags: InspectFlags) => {
+      exitCode = await inspect(file, flags, io, commands.inspectBundle);
     });
 
   program

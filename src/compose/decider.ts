@@ -30,7 +30,7 @@ export type Decider = {
 export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
 /** Compiling a large module and loading large data take their time, and answering one question hardly any. */
-const FIRST_ANSWER_MS = 5000;
+export const FIRST_ANSWER_MS = 5000;
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
 const INLINE_BUILTIN_MS = 5;
 const BUILTIN_MS = 100;
@@ -52,7 +52,7 @@ export function createDecider(
 
   async function prepare({ modules, data, revisions }: Policy): Promise<PreparedSnapshot> {
     const snapshot = { modules, data: stringify(data), revisions };
-    const limits = { memoryBytes: evaluation.memory_bytes, steps: evaluation.max_steps, builtinMs: BUILTIN_MS };
+    const limits = limitsOf(config);
     // First in a thread, which a policy that never comes to an end stops instead of this one.
     const lane = await openLane({ source: snapshot, path, limits }, FIRST_ANSWER_MS);
     try {
@@ -142,3 +142,10 @@ export const decisionPath = (config: Config): string => {
   const { path, query } = config.plugins.envoy_ext_authz_grpc;
   return query === undefined ? path.replace(/^\/+|\/+$/g, '') : query.split('.').slice(1).join('/');
 };
+
+/** What one evaluation may take at most. */
+export const limitsOf = ({ postern: { evaluation } }: Config) => ({
+  memoryBytes: evaluation.memory_bytes,
+  steps: evaluation.max_steps,
+  builtinMs: BUILTIN_MS,
+});

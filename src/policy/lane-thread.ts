@@ -2,6 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../lib/message.ts';
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
 import { stringify } from '../values/json.ts';
+import { inspectModule } from './admission.ts';
+import { EngineError } from './engine/engine.ts';
 import { createWasmInstance } from './engine/wasm.ts';
 import type { LaneAnswer, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
 import { prepareSnapshot } from './snapshot.ts';
@@ -18,8 +20,15 @@ function serve(snapshot: Snapshot): void {
   });
 }
 
+async function problemsOf(): Promise<readonly string[]> {
+  const reports = await Promise.all(source.modules.map((module) => inspectModule(module, limits.memoryBytes)));
+  return reports.flatMap(({ path: module, problems }) => problems.map((problem) => `${module}: ${problem}`));
+}
+
 let report: LaneReport = { problem: undefined };
 try {
+  const problems = await problemsOf();
+  if (problems.length > 0) throw new EngineError(problems.join('; '));
   serve(await prepareSnapshot(source, path, (wasm, data) => createWasmInstance(wasm, data, limits)));
 } catch (error) {
   report = { problem: messageOf(error) };

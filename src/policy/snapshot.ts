@@ -5,7 +5,12 @@ import { type Engine, EngineError, type PolicyInstance } from './engine/engine.t
 import type { Lane } from './lane.ts';
 
 export type SnapshotSource = {
-  readonly modules: readonly { readonly path: string; readonly wasm: Uint8Array }[];
+  readonly modules: readonly {
+    readonly path: string;
+    readonly wasm: Uint8Array;
+    /** Those that the manifest gives to it. */
+    readonly entrypoints: readonly string[];
+  }[];
   /** All of the data, as JSON text. */
   readonly data: string;
   readonly revisions: { readonly [bundle: string]: string };

@@ -133,7 +133,7 @@ describe('the WebAssembly engine', () => {
 describe('a snapshot', () => {
   const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
     prepareSnapshot(
-      { modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint) }], data: '{}', revisions: {} },
+      { modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint), entrypoints: [] }], data: '{}', revisions: {} },
       path,
       (wasm, data) => createWasmInstance(wasm, data, LIMITS),
     );
@@ -165,7 +165,7 @@ describe('a snapshot', () => {
 
 describe('the lane for long evaluations', () => {
   const taskOf = (wasm: Uint8Array, steps = LIMITS.steps): Parameters<typeof openLane>[0] => ({
-    source: { modules: [{ path: 'p', wasm }], data: '{}', revisions: {} },
+    source: { modules: [{ path: 'p', wasm, entrypoints: [] }], data: '{}', revisions: {} },
     path: 'envoy/authz/allow',
     limits: { ...LIMITS, steps },
   });

@@ -19,12 +19,24 @@ export type CompiledModule = {
   readonly builtins: ReadonlyMap<string, number>;
 };
 
+/** https://www.openpolicyagent.org/docs/wasm, "ABI Definition". */
+const IMPORTS: ReadonlySet<string> = new Set([
+  ...['memory', 'opa_abort', 'opa_println'],
+  ...[0, 1, 2, 3, 4].map((arity) => `opa_builtin${arity}`),
+]);
+
 /** Compiles `wasm`. Rejects with EngineError. */
 export async function compileModule(wasm: Uint8Array, memoryBytes: number): Promise<CompiledModule> {
   if (!WebAssembly.validate(wasm)) throw new EngineError('the WASM module is not valid');
   const module = await WebAssembly.compile(withSteps(wasm)).catch((error: unknown) => {
     throw new EngineError(`the WASM module does not compile: ${messageOf(error)}`);
   });
+  const unknown = WebAssembly.Module.imports(module).find(
+    ({ module: from, name }) => from !== 'env' || !IMPORTS.has(name),
+  );
+  if (unknown !== undefined) {
+    throw new EngineError(`the WASM module imports ${unknown.module}.${unknown.name}, which OPA's modules do not`);
+  }
   const pages = { initial: minimumPages(wasm), maximum: pagesFor(memoryBytes) };
   if (pages.initial > pages.maximum) {
     throw new EngineError(
@@ -194,18 +206,21 @@ const IMPOSSIBLE: { readonly [name: string]: string } = {
   'rego.parse_module': 'it needs the parser of Rego, which a compiled policy leaves behind',
 };
 
-function missingText(names: readonly string[]): string {
-  const reasons = names.flatMap((name) => (IMPOSSIBLE[name] === undefined ? [] : [`${name}: ${IMPOSSIBLE[name]}`]));
+/** Names what `builtins` lacks of `names`, as a problem; undefined when nothing is. */
+export function missingBuiltins(names: readonly string[], builtins: ReadonlyMap<string, Builtin>): string | undefined {
+  const missing = names.filter((name) => !builtins.has(name)).sort();
+  if (missing.length === 0) return undefined;
+  const reasons = missing.flatMap((name) => (IMPOSSIBLE[name] === undefined ? [] : [`${name}: ${IMPOSSIBLE[name]}`]));
   const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
-  return `the policy needs built-in functions that are not available: ${names.join(', ')}${why}`;
+  return `the policy needs built-in functions that are not available: ${missing.join(', ')}${why}`;
 }
 
 function required(
   names: ReadonlyMap<string, number>,
   builtins: ReadonlyMap<string, Builtin>,
 ): ReadonlyMap<number, Builtin> {
-  const missing = [...names.keys()].filter((name) => !builtins.has(name)).sort();
-  if (missing.length > 0) throw new EngineError(missingText(missing));
+  const problem = missingBuiltins([...names.keys()], builtins);
+  if (problem !== undefined) throw new EngineError(problem);
   return new Map(
     [...names].flatMap(([name, id]) => {
       const builtin = builtins.get(name);

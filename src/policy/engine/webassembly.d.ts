@@ -2,6 +2,7 @@
 declare namespace WebAssembly {
   class Module {
     private readonly brand: never;
+    static imports(module: Module): { readonly module: string; readonly name: string }[];
   }
   class Memory {
     constructor(descriptor: { initial: number; maximum?: number });

@@ -77,7 +77,8 @@ function policyOf(name: string, make: Kind, random: Random): Generated {
     entrypoint: wrapped ? `q/${name}/whole` : `p/${name}`,
     modules: [`package p.${name}\n${rules}\n`, ...(wrapped ? [`package q.${name}\n\nwhole := data.p.${name}\n`] : [])],
     data: jsonText(draft.data ?? {}),
-    inputs: [...new Set([...draft.inputs, ...odd, random.pick(ODD)].map(jsonText))],
+    // OPA's REST API takes null for no input.
+    inputs: [...new Set([...draft.inputs, ...odd, random.pick(ODD)].map(jsonText))].filter((text) => text !== 'null'),
   };
 }
 

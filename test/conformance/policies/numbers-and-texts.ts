@@ -42,7 +42,7 @@ down := floor(input.amount)
 
 positive := abs(input.amount)
 
-half := input.amount / ${random.pick(['2', '4', '0.5', '-8'])}
+half := input.amount / ${random.pick(['2', '4', '0.5', '-8'])} if input.amount < 1000000
 
 left := input.amount % ${random.pick(['7', '10', '0', '1.5'])}
 
@@ -77,7 +77,7 @@ set := sprintf("%v", [{x | some x in input.list}])
 
 typed := sprintf("${random.pick(['%T', '%t', '%c', '%U'])}", [input.n])
 
-number := format_int(input.n, ${random.pick(['10', '16', '2', '8'])}) if input.n < 1000000000000
+number := format_int(input.n, ${random.pick(['10', '16', '2', '8'])}) if input.n < 1000000000
 
 parsed := to_number(input.n)
 
@@ -138,7 +138,7 @@ order := sort([input.s, input.t, "Z", "a", "é"])`,
     rego: `
 encoded := [base64.encode(input.text), base64url.encode(input.text), base64url.encode_no_pad(input.text), hex.encode(input.text)]
 
-decoded := ${random.pick(['base64.decode', 'base64url.decode', 'hex.decode'])}(${random.pick(['input.text', 'encoded[0]', 'encoded[3]', 'encoded[1]'])}) if padded
+decoded := ${random.pick(['base64.decode(encoded[0])', 'base64url.decode(encoded[1])', 'hex.decode(encoded[3])', 'base64url.decode(encoded[2])'])} if input.text != ""
 
 valid := base64.is_valid(input.text) if padded
 
@@ -230,7 +230,7 @@ inverse := bits.negate(input.mask)
 
 shifted := [bits.lsh(input.mask, ${random.int(70)}), bits.rsh(input.mask, ${random.int(3)})]
 
-text := format_int(input.mask, ${random.pick(['2', '16'])}) if input.mask < 1000000000000
+text := format_int(input.mask, ${random.pick(['2', '16'])}) if input.mask < 1000000000
 
 names := {name: sprintf("%08b", [mask]) | some name, mask in D.masks}
 

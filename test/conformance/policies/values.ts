@@ -22,6 +22,8 @@ without := object.remove(merged, input.keys)
 
 only := object.filter(D.base, input.keys)
 
+paths := [key | some key in input.keys; not key in ["", []]]
+
 keys := object.keys(input.doc)
 
 names := {k | some k, _ in input.doc}
@@ -30,9 +32,9 @@ inverted := {v: k | some k, v in input.doc; is_string(v)}
 
 sub if object.subset(D.base, ${random.pick(['input.doc', '{"on": false}', '{"a": {"b": 1}}'])})
 
-picked := json.filter(D.base, ${random.pick(['["a/c/0", "on"]', '["a/b"]', 'input.keys', '[["a", "c", "1"], "list"]'])})
+picked := json.filter(D.base, ${random.pick(['["a/c/0", "on"]', '["a/b"]', 'paths', '[["a", "c", "1"], "list"]'])})
 
-removed := json.remove(D.base, ${random.pick(['["a/c/0", "on"]', '["a/b", "zz"]', 'input.keys'])})
+removed := json.remove(D.base, ${random.pick(['["a/c/0", "on"]', '["a/b", "zz"]', 'paths'])})
 
 patched := json.patch(D.base, [
 	{"op": "${random.pick(['add', 'replace'])}", "path": "/a/b", "value": input.doc},

@@ -1,0 +1,61 @@
+import { readBundle } from '../bundles/bundle.ts';
+import { createFileSource } from '../bundles/sources/file.ts';
+import type { BundleReport } from '../cli/ports.ts';
+import type { Config } from '../config/schema.ts';
+import { messageOf } from '../lib/message.ts';
+import { inspectModule } from '../policy/admission.ts';
+import { openLane } from '../policy/lane.ts';
+import { stringify } from '../values/json.ts';
+import { decisionPath, FIRST_ANSWER_MS, limitsOf } from './decider.ts';
+
+const MAX_BYTES = 209_715_200;
+
+/** A bundle as activation sees it, with everything that keeps it from serving. Rejects when there is none. */
+export async function inspectBundle(file: string, config: Config): Promise<BundleReport> {
+  const nothing = { revision: '', roots: [], modules: [], data: 0 };
+  try {
+    return await reportOn(file, config);
+  } catch (error) {
+    // A file that cannot be opened is no bundle with a problem.
+    if (error instanceof Error && 'syscall' in error) throw error;
+    return { ...nothing, problems: [messageOf(error)] };
+  }
+}
+
+async function reportOn(file: string, config: Config): Promise<BundleReport> {
+  const fetched = await createFileSource(file, MAX_BYTES)(undefined, new AbortController().signal);
+  if (fetched.kind !== 'new') throw new Error('there is no bundle');
+  const { revision, roots, modules, data } = readBundle(fetched.files);
+  const limits = limitsOf(config);
+  const text = stringify(data);
+  const inspected = await Promise.all(modules.map((module) => inspectModule(module, limits.memoryBytes)));
+  const problems = inspected.flatMap(({ path, problems: found }) => found.map((problem) => `${path}: ${problem}`));
+  const isSound = problems.length === 0 && modules.length > 0;
+  const smoke = isSound ? await askOnce({ modules, data: text, revisions: {} }, config) : undefined;
+  const allowsNetwork = config.postern.http_send.allow_hosts.length > 0;
+  return {
+    revision,
+    roots,
+    modules: inspected.map(({ problems: _, ...report }) => report),
+    data: Buffer.byteLength(text),
+    problems: [
+      ...problems,
+      ...(smoke === undefined ? [] : [smoke]),
+      ...(modules.length === 0 ? ['the bundle has no policy module, only data'] : []),
+      ...(inspected.some(({ waiting }) => waiting.length > 0) && !allowsNetwork
+        ? ['the policy uses the network, and postern.http_send.allow_hosts allows no host']
+        : []),
+    ],
+  };
+}
+
+/** The problem that asking the policy once shows, if it does. */
+async function askOnce(source: Parameters<typeof openLane>[0]['source'], config: Config): Promise<string | undefined> {
+  try {
+    const lane = await openLane({ source, path: decisionPath(config), limits: limitsOf(config) }, FIRST_ANSWER_MS);
+    lane.close();
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
