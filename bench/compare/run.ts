@@ -3,7 +3,7 @@
  * opa-envoy-plugin, side by side in one run, with the same Rego and the same requests. Only ratios of one run mean
  * something: machines differ, and these may be shared.
  */
-import { writeFileSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { readResponse } from '../../test/support/grpc.ts';
@@ -34,10 +34,19 @@ try {
   const add = async (name: string, starting: Promise<Server>): Promise<void> => {
     candidates.push({ name, server: await starting, perDecision: [] });
   };
+  // The keys are made for this run, so they come beside the policy.
+  const verify = join(folder, 'verify');
+  cpSync(fixture('verify'), verify, { recursive: true });
+  writeFileSync(join(verify, 'data.json'), JSON.stringify({ keys: JSON.stringify(jwks) }));
   const peer = process.env['PEER'];
   if (peer !== undefined && peer !== '') {
     await add('peer, token decoded', startPeer(scope, peer, { folder, args: ['--bundle', fixture('decode')] }));
+    await add('peer, token verified in Rego', startPeer(scope, peer, { folder, args: ['--bundle', verify] }));
   }
+  await add(
+    'postern, token verified in Rego',
+    startPostern(scope, { folder, args: ['--bundle', buildBundle([verify], join(folder, 'verify.tar.gz'))] }),
+  );
   await add('postern, token decoded', startPostern(scope, { folder, args: ['--bundle', bundle('decode')] }));
   await add(
     'postern, token verified',

@@ -33,7 +33,7 @@ export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourceP
 export const FIRST_ANSWER_MS = 5000;
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
 const INLINE_BUILTIN_MS = 5;
-const BUILTIN_MS = 100;
+const BUILTIN_MS = 250;
 
 /** Everything that turns a request into an answer; what serves and records it is put around it. */
 export function createDecider(
@@ -59,7 +59,11 @@ export function createDecider(
       const engine: Engine = (wasm, text) =>
         createWasmInstance(wasm, text, {
           ...limits,
-          inline: { steps: Math.min(evaluation.inline_steps, limits.steps), builtinMs: INLINE_BUILTIN_MS },
+          inline: {
+            memoryBytes: Math.min(limits.memoryBytes, lane.memoryBytes),
+            steps: Math.min(evaluation.inline_steps, limits.steps),
+            builtinMs: INLINE_BUILTIN_MS,
+          },
           network,
         });
       const prepared = await prepareSnapshot(snapshot, path, engine, lane);

@@ -3,7 +3,6 @@ import { messageOf } from '../lib/message.ts';
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
 import { stringify } from '../values/json.ts';
 import { inspectModule } from './admission.ts';
-import { EngineError } from './engine/engine.ts';
 import { createWasmInstance } from './engine/wasm.ts';
 import type { LaneAnswer, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
 import { prepareSnapshot } from './snapshot.ts';
@@ -25,12 +24,13 @@ async function problemsOf(): Promise<readonly string[]> {
   return reports.flatMap(({ path: module, problems }) => problems.map((problem) => `${module}: ${problem}`));
 }
 
-let report: LaneReport = { problem: undefined };
-try {
+async function start(): Promise<LaneReport> {
   const problems = await problemsOf();
-  if (problems.length > 0) throw new EngineError(problems.join('; '));
-  serve(await prepareSnapshot(source, path, (wasm, data) => createWasmInstance(wasm, data, limits)));
-} catch (error) {
-  report = { problem: messageOf(error) };
+  if (problems.length > 0) return { problem: problems.join('; ') };
+  const snapshot = await prepareSnapshot(source, path, (wasm, data) => createWasmInstance(wasm, data, limits));
+  serve(snapshot);
+  return { memoryBytes: snapshot.memoryBytes() };
 }
+
+const report = await start().catch((error: unknown): LaneReport => ({ problem: messageOf(error) }));
 parentPort?.postMessage(report);

@@ -16,8 +16,8 @@ export type LaneTask = {
   readonly path: string;
   readonly limits: Pick<EngineOptions, 'memoryBytes' | 'steps' | 'builtinMs'>;
 };
-/** What the thread says once it is ready: nothing is wrong, or what is. */
-export type LaneReport = { readonly problem: string | undefined };
+/** What the thread says once it is ready: what its instances have for their data and a usual input, or what is wrong. */
+export type LaneReport = { readonly memoryBytes: number } | { readonly problem: string };
 export type LaneQuestion = { readonly path: string; readonly input: string };
 /** Results as JSON text, which keeps every digit. */
 export type LaneAnswer = { readonly ok: true; readonly results: string } | (Evaluation & { readonly ok: false });
@@ -25,6 +25,8 @@ export type LaneAnswer = { readonly ok: true; readonly results: string } | (Eval
 export type Lane = {
   /** Answers when its turn has come and `untilMs` (monotonic) has not. Never rejects. */
   readonly evaluate: (path: string, input: string, untilMs: number) => Promise<Evaluation>;
+  /** What the policy's instances have there at rest, bytes. */
+  readonly memoryBytes: number;
   /** Ends the thread once it is idle. */
   readonly close: () => void;
 };
@@ -42,7 +44,8 @@ const late = (cause: string): Evaluation => ({ ok: false, reason: 'evaluation_ti
 
 /** Starts the thread, which compiles the policy, loads its data and asks it once. Rejects with EngineError. */
 export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane> {
-  let thread: Worker | undefined = await startThread(task, timeoutMs);
+  const first = await startThread(task, timeoutMs);
+  let thread: Worker | undefined = first.thread;
   let starting = false;
   let closing = false;
   let current: Entry | undefined;
@@ -83,7 +86,7 @@ export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane>
   async function restart(): Promise<void> {
     starting = true;
     try {
-      thread = await startThread(task, timeoutMs);
+      ({ thread } = await startThread(task, timeoutMs));
       adopt(thread);
     } catch {
       for (const entry of waiting.splice(0)) entry.answer(late('the thread for long evaluations does not start'));
@@ -113,6 +116,7 @@ export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane>
 
   adopt(thread);
   return {
+    memoryBytes: first.memoryBytes,
     evaluate: (path, input, untilMs) =>
       new Promise((resolve) => {
         if (waiting.length >= MAX_WAITING) {
@@ -148,12 +152,15 @@ const fromText = (answer: LaneAnswer): Evaluation =>
   answer.ok ? { ok: true, results: parseExact(answer.results) as readonly Json[] } : answer;
 
 /** Resolves once the policy has been asked in it. Rejects with EngineError. */
-async function startThread(task: LaneTask, timeoutMs: number): Promise<Worker> {
+async function startThread(
+  task: LaneTask,
+  timeoutMs: number,
+): Promise<{ readonly thread: Worker; readonly memoryBytes: number }> {
   // The sources run as .ts, what is built as .js.
   const file = new URL(`./lane-thread${extname(import.meta.url)}`, import.meta.url);
   const thread = new Worker(file, { workerData: task });
   let timer: NodeJS.Timeout | undefined;
-  const { problem } = await new Promise<LaneReport>((resolve) => {
+  const report = await new Promise<LaneReport>((resolve) => {
     timer = setTimeout(() => resolve({ problem: `it does not answer within ${timeoutMs} ms` }), timeoutMs);
     thread.once('message', resolve);
     // Not once: without a listener, an error of a thread that is given up would end the process.
@@ -161,7 +168,7 @@ async function startThread(task: LaneTask, timeoutMs: number): Promise<Worker> {
     thread.once('exit', () => resolve({ problem: 'its thread ended' }));
   });
   clearTimeout(timer);
-  if (problem === undefined) return thread;
+  if ('memoryBytes' in report) return { thread, memoryBytes: report.memoryBytes };
   await thread.terminate();
-  throw new EngineError(problem);
+  throw new EngineError(report.problem);
 }

@@ -64,8 +64,9 @@ export async function prepareSnapshot(
     const { instance, entrypoint, rest } = route;
     const evaluation = instance.evaluate(entrypoint, input, untilMs);
     if (evaluation instanceof Promise) return evaluation.then((answer) => below(answer, rest));
-    const isLong = !evaluation.ok && evaluation.reason === 'evaluation_timeout';
-    if (isLong && lane !== undefined && untilMs !== undefined) return lane.evaluate(asked, input, untilMs);
+    const isLarge =
+      !evaluation.ok && (evaluation.reason === 'evaluation_timeout' || evaluation.reason === 'out_of_memory');
+    if (isLarge && lane !== undefined && untilMs !== undefined) return lane.evaluate(asked, input, untilMs);
     return below(evaluation, rest);
   }
 

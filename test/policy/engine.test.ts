@@ -202,7 +202,8 @@ allow if {
     const snapshot = await prepareSnapshot(
       taskOf(wasm).source,
       'envoy/authz/allow',
-      (module, data) => createWasmInstance(module, data, { ...LIMITS, inline: { steps: 20_000, builtinMs: 5 } }),
+      (module, data) =>
+        createWasmInstance(module, data, { ...LIMITS, inline: { ...LIMITS, steps: 20_000, builtinMs: 5 } }),
       lane,
     );
     const small = snapshot.evaluate('envoy/authz/allow', '{"n":1,"big":1}', inTime());

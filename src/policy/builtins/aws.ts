@@ -3,8 +3,8 @@ import { isRegoObject, RegoObject, type Value } from '../../values/value.ts';
 import { type Builtin, BuiltinError } from './builtin.ts';
 import { marshalJson } from './go-json.ts';
 import { integerAt, objectAt, wrongType } from './operands.ts';
-import { textOf } from './x509-text.ts';
-import { escapedPath, type Url, urlFrom } from './x509-url.ts';
+import { textOf } from './x509/text.ts';
+import { escapedPath, type Url, urlFrom } from './x509/url.ts';
 
 /*
  * Requests to AWS, signed. https://www.openpolicyagent.org/docs/policy-reference/builtins/providers.aws and

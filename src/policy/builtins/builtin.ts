@@ -17,6 +17,8 @@ export type BuiltinContext = {
   readonly cache: BuiltinCache;
   /** Throws HaltError when the evaluation's time is up; to be called in loops whose length an argument decides. */
   readonly checkDeadline: () => void;
+  /** Tells of work ahead that nothing will interrupt, ms. Throws HaltError when it is to be done where it delays nobody. */
+  readonly expectWork: (ms: number) => void;
   /** What `opa.runtime` answers. */
   readonly runtime: Value;
   /** Where `print` and `trace` go. */

@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache';
 import { dump } from '../../values/dump.ts';
 import { isRegoObject, RegoObject, type Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from './builtin.ts';
-import { documentValue, type QueryDocument, type SchemaDocument } from './graphql-document.ts';
-import { queryFromObject, schemaFromObject } from './graphql-objects.ts';
-import { parseQuery } from './graphql-query-parser.ts';
-import { buildSchema } from './graphql-schema.ts';
-import { parseSchema } from './graphql-schema-parser.ts';
-import type { Schema } from './graphql-types.ts';
-import { validateQuery } from './graphql-validate.ts';
+import { documentValue, type QueryDocument, type SchemaDocument } from './graphql/document.ts';
+import { queryFromObject, schemaFromObject } from './graphql/objects.ts';
+import { parseQuery } from './graphql/query-parser.ts';
+import { buildSchema } from './graphql/schema.ts';
+import { parseSchema } from './graphql/schema-parser.ts';
+import type { Schema } from './graphql/types.ts';
+import { validateQuery } from './graphql/validate.ts';
 import { stringAt, wrongType } from './operands.ts';
 
 /*

@@ -9,10 +9,10 @@ import {
   type HttpResponse,
   NetworkError,
 } from './builtin.ts';
-import { booleanAt, type Decoding, readRequest } from './http-request.ts';
+import { booleanAt, type Decoding, readRequest } from './http/request.ts';
 import { objectAt } from './operands.ts';
 
-import { readYaml } from './yaml-read.ts';
+import { readYaml } from './yaml/read.ts';
 
 /*
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/http

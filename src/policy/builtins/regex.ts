@@ -1,42 +1,28 @@
-import { type Matcher, RE2JS, RE2JSException } from 're2js';
+import { type Matcher, RE2JS } from 're2js';
 import type { Value } from '../../values/value.ts';
-import { type Builtin, type BuiltinContext, BuiltinError, checkChars, checkMembers, HaltError } from './builtin.ts';
-import { globsIntersect } from './glob-intersection.ts';
+import { type Builtin, type BuiltinContext, BuiltinError, checkChars, checkMembers } from './builtin.ts';
 import { safeIntegerAt, stringAt } from './operands.ts';
+import { compilePattern, searchIn } from './patterns.ts';
+import { globsIntersect } from './regex/glob-intersection.ts';
 
 /*
  * Regular expressions in RE2's syntax, which take linear time, with the results of Go's regexp package.
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/regex
  */
 
-const MAX_PATTERN_CHARS = 65_536;
-/** Instructions times characters that one call may take; about 15 ns each where it is slow. */
-const MAX_WORK = 20_000_000;
-
 /** Throws BuiltinError when it is no pattern. */
 function compile(ctx: BuiltinContext, pattern: string): RE2JS {
   const cacheKey = `regex:${pattern}`;
   const known = ctx.cache.get(cacheKey) as RE2JS | undefined;
   if (known !== undefined) return known;
-  if (pattern.length > MAX_PATTERN_CHARS) throw new BuiltinError('the pattern is too long');
-  try {
-    const compiled = RE2JS.compile(pattern);
-    ctx.cache.set(cacheKey, compiled);
-    return compiled;
-  } catch (error) {
-    if (error instanceof RE2JSException) throw new BuiltinError(error.message);
-    throw error;
-  }
+  const compiled = compilePattern(pattern);
+  if (typeof compiled === 'string') throw new BuiltinError(compiled);
+  ctx.cache.set(cacheKey, compiled);
+  return compiled;
 }
 
-function matcherOf(ctx: BuiltinContext, pattern: string, text: string): Matcher {
-  ctx.checkDeadline();
-  const compiled = compile(ctx, pattern);
-  if (compiled.programSize() * text.length > MAX_WORK) {
-    throw new HaltError('eval_limit_error', 'the text is too long for the pattern');
-  }
-  return compiled.matcher(text);
-}
+const matcherOf = (ctx: BuiltinContext, pattern: string, text: string): Matcher =>
+  searchIn(ctx, compile(ctx, pattern), text);
 
 /** Steps through at most `most` matches; an empty one right after another is passed over, as in Go. */
 function eachMatch(ctx: BuiltinContext, matcher: Matcher, most: number, found: (start: number, end: number) => void) {

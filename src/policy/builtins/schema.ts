@@ -2,9 +2,9 @@ import { dumpJson, keyText } from '../../values/dump.ts';
 import { parseJson, ValueSyntaxError } from '../../values/parse.ts';
 import { isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError, HaltError } from './builtin.ts';
-import { compileSchema, type Schema } from './schema-compile.ts';
-import { SchemaError } from './schema-references.ts';
-import { validate } from './schema-validate.ts';
+import { compileSchema, type Schema } from './schema/compile.ts';
+import { SchemaError } from './schema/references.ts';
+import { validate } from './schema/validate.ts';
 
 /*
  * JSON schemas of the drafts 4, 6 and 7. https://www.openpolicyagent.org/docs/policy-reference/builtins/object
@@ -71,7 +71,7 @@ function verify(ctx: BuiltinContext, value: Value): Value {
 function match(ctx: BuiltinContext, value: Value, schemaValue: Value): Value {
   try {
     const document = documentOf(value);
-    const violations = validate(schemaOf(ctx, schemaValue), document, ctx.checkDeadline);
+    const violations = validate(schemaOf(ctx, schemaValue), document, ctx);
     const errors = violations.map(({ field, type, desc }) =>
       RegoObject.from({ error: `${field}: ${desc}`, type, field, desc }),
     );

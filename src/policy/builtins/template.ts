@@ -1,9 +1,9 @@
 import { isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from './builtin.ts';
 import { objectAt, stringAt } from './operands.ts';
-import { executeTemplate } from './template-execute.ts';
-import { templateFunctions } from './template-functions.ts';
-import { parseTemplate, type Template } from './template-parse.ts';
+import { executeTemplate } from './template/execute.ts';
+import { templateFunctions } from './template/functions.ts';
+import { parseTemplate, type Template } from './template/parse.ts';
 
 /*
  * Go templates. https://www.openpolicyagent.org/docs/policy-reference/builtins/strings

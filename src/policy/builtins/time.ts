@@ -1,13 +1,13 @@
 import { compareNumbers, isNumber, number, toBigInt } from '../../values/number.ts';
 import { isArray, type Value } from '../../values/value.ts';
 import { type Builtin, BuiltinError } from './builtin.ts';
-import { formatTime } from './go-time-format.ts';
-import { RFC3339, RFC3339_NANO, WEEKDAYS } from './go-time-layout.ts';
-import { parseTime } from './go-time-parse.ts';
 import { integerAt, numberAt, stringAt, wrongType } from './operands.ts';
-import { addDate, difference, fieldsOf, type Instant, instantOf, isInt64 } from './time-calendar.ts';
-import { parseDuration } from './time-duration.ts';
-import { loadZone, utc } from './time-zones.ts';
+import { addDate, difference, fieldsOf, type Instant, instantOf, isInt64 } from './time/calendar.ts';
+import { parseDuration } from './time/duration.ts';
+import { formatTime } from './time/go-time-format.ts';
+import { RFC3339, RFC3339_NANO, WEEKDAYS } from './time/go-time-layout.ts';
+import { parseTime } from './time/go-time-parse.ts';
+import { loadZone, utc } from './time/zones.ts';
 
 /*
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/time

@@ -5,7 +5,7 @@ import { isArray, isRegoObject, RegoObject, type Value } from '../../values/valu
 import { type Builtin, type BuiltinContext, BuiltinError } from './builtin.ts';
 import { marshalJson } from './go-json.ts';
 import { numberAt, objectAt, stringAt } from './operands.ts';
-import { schemes, signatureOf, signingKey, type TokenKey, verificationKeys, verifies } from './signatures.ts';
+import { schemes, signatureOf, signingKey, type TokenKey, verificationKeys, verifies } from './tokens/signatures.ts';
 
 /*
  * JSON Web Tokens in compact form. https://www.openpolicyagent.org/docs/policy-reference/builtins/tokens

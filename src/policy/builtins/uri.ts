@@ -1,7 +1,7 @@
 import { type Entry, RegoObject, type Value } from '../../values/value.ts';
 import { type Builtin, BuiltinError } from './builtin.ts';
 import { stringAt } from './operands.ts';
-import { fromBytes, parseUrl, splitHostPort, type Url, UrlError } from './uri-url.ts';
+import { fromBytes, parseUrl, splitHostPort, type Url, UrlError } from './uri/url.ts';
 
 /*
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/uri; URIs as Go's net/url has them.

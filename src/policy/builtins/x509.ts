@@ -2,9 +2,9 @@ import { isNumber, toBigInt } from '../../values/number.ts';
 import { isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from './builtin.ts';
 import { objectAt, stringAt } from './operands.ts';
-import { parseCertificates } from './x509-certificate.ts';
-import { malformed } from './x509-der.ts';
-import type { Certificate } from './x509-model.ts';
+import { parseCertificates } from './x509/certificate.ts';
+import { malformed } from './x509/der.ts';
+import type { Certificate } from './x509/model.ts';
 import {
   belongTogether,
   type PrivateKey,
@@ -13,11 +13,11 @@ import {
   privateKeyValue,
   sec1Key,
   webKeyValue,
-} from './x509-private-key.ts';
-import { requestValue } from './x509-request.ts';
-import { checkEncoded, decodeBase64, nextPem, type PemBlock } from './x509-text.ts';
-import { certificateValue, certificateWithUris, USAGE_OIDS } from './x509-value.ts';
-import { SERVER_USAGE, verifiedChain } from './x509-verify.ts';
+} from './x509/private-key.ts';
+import { requestValue } from './x509/request.ts';
+import { checkEncoded, decodeBase64, nextPem, type PemBlock } from './x509/text.ts';
+import { certificateValue, certificateWithUris, USAGE_OIDS } from './x509/value.ts';
+import { SERVER_USAGE, verifiedChain } from './x509/verify.ts';
 
 /*
  * Certificates, requests for them and private keys.

@@ -1,8 +1,8 @@
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from './builtin.ts';
 import { stringAt } from './operands.ts';
-import { readYaml } from './yaml-read.ts';
-import { writeYaml } from './yaml-write.ts';
+import { readYaml } from './yaml/read.ts';
+import { writeYaml } from './yaml/write.ts';
 
 /*
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/encoding

@@ -24,6 +24,8 @@ export type HostOptions = {
   readonly cache: BuiltinCache;
   /** Most time that one evaluation's built-ins may use, ms; checked where their work grows with their arguments. */
   readonly builtinMs: number;
+  /** Whether work that would take longer is not even begun, because the evaluation can be done elsewhere. */
+  readonly leavesLongWork: boolean;
   /** Most steps of one evaluation: calls of functions and turns of loops in the module. */
   readonly maxSteps: number;
   /** Undefined: built-ins have none. */
@@ -111,6 +113,7 @@ export const defaultHostOptions = (): HostOptions => ({
   strictBuiltinErrors: false,
   cache: createBuiltinCache(),
   builtinMs: 1_000,
+  leavesLongWork: false,
   maxSteps: MAX_STEPS,
   network: undefined,
 });
@@ -118,6 +121,9 @@ export const defaultHostOptions = (): HostOptions => ({
 /** The context of one evaluation; made at its first call of a built-in, which many evaluations never get to. */
 export function createContext(options: HostOptions, session: Session | undefined): BuiltinContext {
   const endsAt = performance.now() + options.builtinMs;
+  const requireTime = (ms: number): void => {
+    if (performance.now() + ms > endsAt) throw new HaltError('eval_cancel_error', 'the evaluation takes too long');
+  };
   return {
     nowNs: session?.nowNs ?? options.nowNs(),
     random: options.random,
@@ -125,8 +131,9 @@ export function createContext(options: HostOptions, session: Session | undefined
     cache: options.cache,
     runtime: options.runtime,
     print: options.onPrint,
-    checkDeadline: () => {
-      if (performance.now() > endsAt) throw new HaltError('eval_cancel_error', 'the evaluation takes too long');
+    checkDeadline: () => requireTime(0),
+    expectWork: (ms) => {
+      if (options.leavesLongWork) requireTime(ms);
     },
     network: () => {
       if (session === undefined) throw new AsyncBuiltinError();

@@ -22,7 +22,7 @@ export type EngineOptions = {
   /** Most time that the built-ins of one evaluation may take, ms. */
   readonly builtinMs: number;
   /** Less than that, after which the evaluation is given up, unless the policy waits for the network. */
-  readonly inline?: { readonly steps: number; readonly builtinMs: number };
+  readonly inline?: Pick<EngineOptions, 'memoryBytes' | 'steps' | 'builtinMs'>;
   readonly network?: Network | undefined;
 };
 

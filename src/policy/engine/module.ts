@@ -46,6 +46,12 @@ export async function compileModule(wasm: Uint8Array, memoryBytes: number): Prom
   return { module, pages, ...orEngineError(() => describe(module, pages)) };
 }
 
+/** The same module, whose instances may have no more than `memoryBytes`. */
+export const withMemory = (compiled: CompiledModule, memoryBytes: number): CompiledModule => ({
+  ...compiled,
+  pages: { ...compiled.pages, maximum: Math.max(compiled.pages.initial, pagesFor(memoryBytes)) },
+});
+
 /** What a module says of itself once it runs. */
 function describe(
   module: WebAssembly.Module,
@@ -139,7 +145,7 @@ export function instantiateModule(
   return { setData, evaluate, memoryBytes: () => memory.buffer.byteLength };
 }
 
-const HEADROOM_BYTES = 16 * 1_048_576;
+const HEADROOM_BYTES = 8 * 1_048_576;
 
 /**
  * Has the module grow its memory for evaluations to come, by at most half of what it may still have. Pages that nothing

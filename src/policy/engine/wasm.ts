@@ -9,7 +9,7 @@ import { hostBuiltins, waitingBuiltins } from '../builtins/registry.ts';
 import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import type { EngineOptions, PolicyInstance } from './engine.ts';
 import { PolicyAbort } from './host.ts';
-import { compileModule, instantiateModule, isTrap, type ModuleInstance, StepsExhausted } from './module.ts';
+import { compileModule, instantiateModule, isTrap, type ModuleInstance, StepsExhausted, withMemory } from './module.ts';
 
 /** Linear memory never shrinks, so an instance that one large input made this much larger is replaced. */
 const GROWTH_BYTES = 16 * 1_048_576;
@@ -23,19 +23,22 @@ export async function createWasmInstance(
   limits: EngineOptions,
 ): Promise<PolicyInstance> {
   const compiled = await compileModule(wasm, limits.memoryBytes);
-  const { steps, builtinMs, network } = limits;
   const { entrypoints } = compiled;
   const waits = [...compiled.builtins.keys()].some((name) => waitingBuiltins.has(name));
+  // An evaluation that waits cannot be moved to a thread, which has no network.
+  const inline = waits ? undefined : limits.inline;
+  const { memoryBytes, steps, builtinMs } = inline ?? limits;
   const options = {
     ...defaultHostOptions(),
-    maxSteps: waits ? steps : (limits.inline?.steps ?? steps),
-    builtinMs: waits ? builtinMs : (limits.inline?.builtinMs ?? builtinMs),
-    network,
+    maxSteps: steps,
+    builtinMs,
+    leavesLongWork: inline !== undefined,
+    network: limits.network,
   };
   let ready: { readonly instance: ModuleInstance; readonly restingBytes: number } | undefined = start();
 
   function start() {
-    const instance = instantiateModule(compiled, data, hostBuiltins, options);
+    const instance = instantiateModule(withMemory(compiled, memoryBytes), data, hostBuiltins, options);
     return { instance, restingBytes: instance.memoryBytes() };
   }
 

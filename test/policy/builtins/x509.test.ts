@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { BuiltinError, HaltError } from '../../../src/policy/builtins/builtin.ts';
+import { derElement as der } from '../../../src/policy/builtins/x509/der.ts';
 import { x509Builtins } from '../../../src/policy/builtins/x509.ts';
-import { derElement as der } from '../../../src/policy/builtins/x509-der.ts';
 import { createContext, defaultHostOptions } from '../../../src/policy/engine/context.ts';
 import { isArray, isRegoObject, RegoObject, type Value } from '../../../src/values/value.ts';
 
