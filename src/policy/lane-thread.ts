@@ -1,3 +1,4 @@
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../lib/message.ts';
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
@@ -7,6 +8,7 @@ import { createWasmInstance } from './engine/wasm.ts';
 import type { LaneAnswer, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
 import { prepareSnapshot } from './snapshot.ts';
 
+const NICE = 10;
 const { source, path, limits } = workerData as LaneTask;
 
 function textOf(evaluation: Evaluation): LaneAnswer {
@@ -27,7 +29,12 @@ async function problemsOf(): Promise<readonly string[]> {
 async function start(): Promise<LaneReport> {
   const problems = await problemsOf();
   if (problems.length > 0) return { problem: problems.join('; ') };
-  const snapshot = await prepareSnapshot(source, path, (wasm, data) => createWasmInstance(wasm, data, limits));
+  const snapshot = await prepareSnapshot(source, path, (wasm, data) =>
+    // One that came and went with every question would keep the process busy with its memory.
+    createWasmInstance(wasm, data, { ...limits, staysLarge: true }),
+  );
+  // On Linux this is the thread's own priority: long evaluations get what the short ones leave.
+  setPriority(NICE);
   serve(snapshot);
   return { memoryBytes: snapshot.memoryBytes() };
 }

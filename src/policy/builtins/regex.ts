@@ -2,7 +2,7 @@ import { type Matcher, RE2JS } from 're2js';
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError, checkChars, checkMembers } from './builtin.ts';
 import { safeIntegerAt, stringAt } from './operands.ts';
-import { compilePattern, searchIn } from './patterns.ts';
+import { compileMs, compilePattern, searchIn } from './patterns.ts';
 import { globsIntersect } from './regex/glob-intersection.ts';
 
 /*
@@ -15,6 +15,7 @@ function compile(ctx: BuiltinContext, pattern: string): RE2JS {
   const cacheKey = `regex:${pattern}`;
   const known = ctx.cache.get(cacheKey) as RE2JS | undefined;
   if (known !== undefined) return known;
+  ctx.expectWork(compileMs(pattern));
   const compiled = compilePattern(pattern);
   if (typeof compiled === 'string') throw new BuiltinError(compiled);
   ctx.cache.set(cacheKey, compiled);

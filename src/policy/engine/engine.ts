@@ -23,6 +23,8 @@ export type EngineOptions = {
   readonly builtinMs: number;
   /** Less than that, after which the evaluation is given up, unless the policy waits for the network. */
   readonly inline?: Pick<EngineOptions, 'memoryBytes' | 'steps' | 'builtinMs'>;
+  /** Whether an instance stays although an evaluation made it large; otherwise it is replaced. */
+  readonly staysLarge?: boolean;
   readonly network?: Network | undefined;
 };
 

@@ -6,7 +6,7 @@ import { hostBuiltins } from '../builtins/registry.ts';
 import { createNetwork, type NetworkOptions } from '../network/network.ts';
 import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
-import { compileModule, instantiateModule, isTrap, type ModuleInstance } from './module.ts';
+import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
 
 export { BuiltinError, HaltError } from '../builtins/builtin.ts';
 export { AsyncBuiltinError } from './context.ts';
@@ -87,7 +87,7 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
     try {
       return instance.evaluate(id, input, session);
     } catch (error) {
-      if (isTrap(error)) instance = undefined;
+      if (instance.isSpoiledBy(error)) instance = undefined;
       throw error;
     }
   }

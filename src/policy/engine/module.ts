@@ -75,13 +75,14 @@ export class StepsExhausted extends Error {
 }
 
 /** Whether the module itself failed, and not what it called or its budget; then nothing in its memory is certain. */
-export const isTrap = (error: unknown): boolean =>
-  error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
+const isTrap = (error: unknown): boolean => error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
 
-/** A running module with its data. After a trap it must not be used again; after other exceptions it is as before. */
+/** A running module with its data. */
 export type ModuleInstance = {
   /** `data` is term text. Throws EngineError. */
   readonly setData: (data: string) => void;
+  /** Whether it must not be used again after this exception. */
+  readonly isSpoiledBy: (error: unknown) => boolean;
   /** The result set, an array of bindings, as term text; an empty `input` is no input. Throws whatever ends an evaluation. */
   readonly evaluate: (entrypoint: number, input: string | Uint8Array, session?: Session) => string;
   readonly memoryBytes: () => number;
@@ -103,22 +104,24 @@ export function instantiateModule(
   let dataAddress = 0;
   let dataHeap = baseHeap;
 
-  let recover = (): void => {};
+  let state: ModuleState | undefined;
 
   function setData(text: string): void {
     steps.value = MAX_STEPS;
     exports.opa_heap_ptr_set(baseHeap);
     dataAddress = orEngineError(() => putText(exports, memory, text));
     dataHeap = exports.opa_heap_ptr_get();
-    reserve(exports, memory, pages.maximum);
-    recover = keepState(exports, memory, baseHeap);
+    state = keepState(exports, memory, baseHeap, pages.maximum);
   }
 
   function evaluate(entrypoint: number, input: string | Uint8Array, session?: Session): string {
     host.begin(session);
     const length = typeof input === 'string' ? Buffer.byteLength(input) : input.length;
     const lacking = dataHeap + length - memory.buffer.byteLength;
-    if (lacking > 0) memory.grow(pagesFor(lacking));
+    if (lacking > 0) {
+      memory.grow(pagesFor(lacking));
+      state?.tellOfGrowth();
+    }
     const bytes = Buffer.from(memory.buffer);
     if (typeof input === 'string') bytes.write(input, dataHeap);
     else bytes.set(input, dataHeap);
@@ -136,42 +139,79 @@ export function instantiateModule(
     try {
       return step();
     } catch (error) {
-      recover();
+      state?.restore();
       throw Number(steps.value) < 0 ? new StepsExhausted(options.maxSteps) : error;
     }
   }
 
   setData(data);
-  return { setData, evaluate, memoryBytes: () => memory.buffer.byteLength };
+  const isSpoiledBy = (error: unknown): boolean => isTrap(error) || state?.isCertain() !== true;
+  return { setData, evaluate, isSpoiledBy, memoryBytes: () => memory.buffer.byteLength };
 }
 
 const HEADROOM_BYTES = 8 * 1_048_576;
 
-/**
- * Has the module grow its memory for evaluations to come, by at most half of what it may still have. Pages that nothing
- * is written to cost nothing.
- */
-function reserve(exports: ModuleExports, memory: WebAssembly.Memory, maximumPages: number): void {
-  const free = maximumPages * PAGE_BYTES - memory.buffer.byteLength;
-  const heap = exports.opa_heap_ptr_get();
-  exports.opa_malloc(Math.min(HEADROOM_BYTES, Math.floor(free / 2)));
-  exports.opa_heap_ptr_set(heap);
-}
+type ModuleState = {
+  /**
+   * Puts the module back to where it was, but for its heap, which every evaluation begins anew. An exception leaves C code
+   * without its epilogue: what it was changing is half changed, and the stack that it keeps in memory stays as deep as it
+   * was.
+   */
+  readonly restore: () => void;
+  /** The memory was grown from outside. */
+  readonly tellOfGrowth: () => void;
+  /** Whether the module knows how much memory it has. */
+  readonly isCertain: () => boolean;
+};
 
-/**
- * What puts the module back to where it is now, but for its heap, which every evaluation begins anew: its globals and
- * the `bytes` of memory below the heap. An exception leaves C code without its epilogue: what it was changing is half
- * changed, and the stack that it keeps in memory stays as deep as it was.
- */
-function keepState(exports: ModuleExports, memory: WebAssembly.Memory, bytes: number): () => void {
+/** What the module is now: its globals and the `bytes` of memory below the heap. */
+function keepState(
+  exports: ModuleExports,
+  memory: WebAssembly.Memory,
+  bytes: number,
+  maximumPages: number,
+): ModuleState {
+  const topAddress = reserve(exports, memory, bytes, maximumPages);
   const image = new Uint8Array(memory.buffer).slice(0, bytes);
+  const size = memory.buffer.byteLength;
   const globals = Object.entries(exports).flatMap(([name, exported]): [WebAssembly.Global, unknown][] =>
     name.startsWith(GLOBAL_EXPORT) && exported instanceof WebAssembly.Global ? [[exported, exported.value]] : [],
   );
-  return () => {
-    new Uint8Array(memory.buffer).set(image);
-    for (const [global, value] of globals) global.value = value;
+  const tellOfGrowth = (): void => {
+    if (topAddress !== undefined) new DataView(memory.buffer).setUint32(topAddress, memory.buffer.byteLength, true);
   };
+  return {
+    restore: () => {
+      new Uint8Array(memory.buffer).set(image);
+      for (const [global, value] of globals) global.value = value;
+      tellOfGrowth();
+    },
+    tellOfGrowth,
+    isCertain: () => topAddress !== undefined || memory.buffer.byteLength === size,
+  };
+}
+
+/**
+ * Has the module grow its memory for evaluations to come, by at most half of what it may still have; pages that nothing
+ * is written to cost nothing. Returns where the module keeps the size of its memory: the one word below the heap that was
+ * the old size and is the new one. Undefined when there is no such word.
+ */
+function reserve(
+  exports: ModuleExports,
+  memory: WebAssembly.Memory,
+  bytes: number,
+  maximumPages: number,
+): number | undefined {
+  const words = (): Uint32Array => new Uint32Array(memory.buffer.slice(0, bytes - (bytes % 4)));
+  const [size, before] = [memory.buffer.byteLength, words()];
+  const heap = exports.opa_heap_ptr_get();
+  exports.opa_malloc(Math.min(HEADROOM_BYTES, Math.floor((maximumPages * PAGE_BYTES - size) / 2)));
+  exports.opa_heap_ptr_set(heap);
+  const grown = memory.buffer.byteLength;
+  const after = words();
+  const isPlace = (word: number, i: number): boolean => word === grown && before[i] === size;
+  const place = after.findIndex(isPlace);
+  return grown === size || place < 0 || place !== after.findLastIndex(isPlace) ? undefined : place * 4;
 }
 
 function orEngineError<T>(step: () => T): T {

@@ -9,7 +9,7 @@ import { hostBuiltins, waitingBuiltins } from '../builtins/registry.ts';
 import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import type { EngineOptions, PolicyInstance } from './engine.ts';
 import { PolicyAbort } from './host.ts';
-import { compileModule, instantiateModule, isTrap, type ModuleInstance, StepsExhausted, withMemory } from './module.ts';
+import { compileModule, instantiateModule, type ModuleInstance, StepsExhausted, withMemory } from './module.ts';
 
 /** Linear memory never shrinks, so an instance that one large input made this much larger is replaced. */
 const GROWTH_BYTES = 16 * 1_048_576;
@@ -47,12 +47,18 @@ export async function createWasmInstance(
     try {
       ready ??= start();
       const results = readResults(ready.instance.evaluate(id, input, session));
-      if (ready.instance.memoryBytes() > ready.restingBytes + GROWTH_BYTES) ready = undefined;
+      recycle();
       return { ok: true, results };
     } catch (error) {
-      if (isTrap(error)) ready = undefined;
+      if (ready?.instance.isSpoiledBy(error) === true) ready = undefined;
+      else recycle();
       throw error;
     }
+  }
+
+  function recycle(): void {
+    if (ready === undefined || limits.staysLarge === true) return;
+    if (ready.instance.memoryBytes() > ready.restingBytes + GROWTH_BYTES) ready = undefined;
   }
 
   async function runInPasses(id: number, input: string, untilMs: number): Promise<Evaluation> {
