@@ -84,7 +84,7 @@ export function createCheck(parts: CheckParts): Check {
 
     if (snapshot === undefined) return refuse('policy_unavailable');
     if (progress.inputAt >= beginByMs) return refuse('deadline_expired');
-    const evaluated = snapshot.evaluate(snapshot.path, built.input.text, deadlineMs);
+    const evaluated = snapshot.evaluate(snapshot.path, built.input.text, waitUntil(progress.inputAt, deadlineMs));
     const evaluation = evaluated instanceof Promise ? await evaluated : evaluated;
     progress.evaluatedAt = clock.monotonicMs();
     if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
@@ -151,5 +151,12 @@ export function createCheck(parts: CheckParts): Check {
     return { decisionId, outcome, dryRun: parts.dryRun, identity: progress.identity };
   };
 }
+
+const ANSWER_SHARE = 0.2;
+const MAX_ANSWER_MS = 100;
+
+/** How long an evaluation may wait: a part of the time is kept for the answer to arrive. */
+const waitUntil = (nowMs: number, deadlineMs: number): number =>
+  deadlineMs - Math.min((deadlineMs - nowMs) * ANSWER_SHARE, MAX_ANSWER_MS);
 
 const span = (from: number, to: number): number => (to === 0 ? 0 : to - from);

@@ -181,7 +181,7 @@ const ESCAPES: { readonly [character: string]: string } = {
 };
 
 /** strconv.Quote. */
-function quote(text: string): string {
+export function quote(text: string): string {
   const escaped = [...text].map((character) => {
     const known = ESCAPES[character];
     if (known !== undefined) return known;

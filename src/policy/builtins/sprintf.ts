@@ -3,7 +3,7 @@ import { dump } from '../../values/dump.ts';
 import { isNumber, toBigInt, toDouble } from '../../values/number.ts';
 import { isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import type { Builtin } from './builtin.ts';
-import { type GoValue, sprintf } from './go-format.ts';
+import { type GoValue, quote, sprintf } from './go-format.ts';
 import { arrayAt, stringAt } from './operands.ts';
 
 /*
@@ -28,6 +28,7 @@ function toGo(value: Value): GoValue {
 
 /** As OPA prints terms: a blank after each comma and colon. */
 function termText(value: Value): string {
+  if (typeof value === 'string') return quote(value);
   if (isArray(value)) return `[${value.map(termText).join(', ')}]`;
   if (value instanceof RegoSet) return value.size === 0 ? 'set()' : `{${value.sorted().map(termText).join(', ')}}`;
   if (!(value instanceof RegoObject)) return dump(value);
