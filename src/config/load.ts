@@ -175,9 +175,12 @@ function contradictionsIn(
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
   }
   (isSound('postern') ? (config.postern.identity?.issuers ?? []) : []).forEach((issuer, i) => {
-    const places = [issuer.jwks_uri, issuer.jwks_file, issuer.discovery || undefined].filter((place) => place);
-    if (places.length !== 1) {
-      problems.push(`postern.identity.issuers.${i}: exactly one of jwks_uri, jwks_file and discovery is needed`);
+    const places = [issuer.jwks_uri, issuer.jwks_file, issuer.jwks, issuer.discovery || undefined];
+    if (places.filter((place) => place !== undefined).length !== 1) {
+      problems.push(`postern.identity.issuers.${i}: exactly one of jwks_uri, jwks_file, jwks and discovery is needed`);
+    }
+    if (issuer.jwks_mirrors.length > 0 && issuer.jwks_uri === undefined && !issuer.discovery) {
+      problems.push(`postern.identity.issuers.${i}.jwks_mirrors: needs jwks_uri or discovery`);
     }
     if (issuer.jwks_file !== undefined && !isReadable(issuer.jwks_file)) {
       problems.push(`postern.identity.issuers.${i}.jwks_file: ${issuer.jwks_file} cannot be read`);

@@ -85,7 +85,20 @@ const issuer = Type.Object(
     issuer: text('The `iss` claim, compared exactly.'),
     jwks_uri: Type.Optional(text('Where the key set is; https, or http on loopback.', { pattern: '^https?://' })),
     jwks_file: Type.Optional(text('A file with the key set.')),
+    jwks: Type.Optional(
+      Type.Object(
+        { keys: Type.Array(Type.Object({}, { additionalProperties: true }), { minItems: 1, maxItems: 100 }) },
+        { description: 'The key set itself: a mapping with `keys`.' },
+      ),
+    ),
     discovery: flag('Find the key set through `/.well-known/openid-configuration` below the issuer.', false),
+    jwks_mirrors: Type.Array(text('Where the same key set is, too.', { pattern: '^https?://' }), {
+      description: 'Further places of the key set, asked in this order when the first one fails.',
+      default: [],
+      maxItems: 10,
+    }),
+    allow_http: flag('Ask these places without encryption, also where they are not on loopback.', false),
+    max_stale_seconds: seconds('How long keys are used after they could last be fetched; then 503.', 86_400, 60),
     audiences: Type.Array(Type.String({ minLength: 1 }), {
       description: 'One of them must be in the `aud` claim. Empty: the audience is not looked at.',
       default: [],
@@ -98,6 +111,12 @@ const issuer = Type.Object(
     }),
     leeway_seconds: seconds('Clock skew tolerated in `exp`, `nbf` and `iat`.', 60),
     max_lifetime_seconds: seconds('Refuse tokens whose `exp` is further away.', 86_400, 1),
+    required_claims: Type.Array(text('A claim.'), {
+      description: 'Claims that a token must have, beside `iss`, `sub` and `exp`.',
+      default: [],
+      maxItems: 100,
+    }),
+    typ: Type.Optional(text('What the header `typ` must say, such as `at+jwt` (RFC 8725 section 3.11).')),
   },
   strict,
 );
@@ -113,6 +132,9 @@ const identity = Type.Object(
         forward: Type.Literal(true, { description: 'The token is passed on upstream.', default: true }),
       },
       strict,
+    ),
+    keys_directory: Type.Optional(
+      text('Directory in which key sets are kept, for a start while the identity provider is down.'),
     ),
     issuers: Type.Array(issuer, { description: 'Whose tokens are accepted.', minItems: 1, maxItems: 100 }),
   },

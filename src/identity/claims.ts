@@ -33,7 +33,18 @@ export function checkClaims(claims: JsonObject, issuer: IssuerConfig, nowSeconds
   if (audiences.length > 0 && !audienceOf(claims).some((name) => audiences.includes(name))) {
     throw new TokenError('token_audience', 'aud names none of the configured audiences');
   }
+  const absent = issuer.required_claims.find((name) => !Object.hasOwn(claims, name) || claims[name] === null);
+  if (absent !== undefined) throw new TokenError('token_claims', `${absent} is missing`);
   return { subject, expiresAt };
+}
+
+/** RFC 8725 section 3.11: a token of one kind must not pass for another. Throws TokenError. */
+export function checkType(header: JsonObject, { typ: wanted }: IssuerConfig): void {
+  if (wanted === undefined) return;
+  const { typ } = header;
+  // RFC 7515 section 4.1.9: a media type, `application/` may be left out.
+  const plain = (text: string): string => text.toLowerCase().replace(/^application\//, '');
+  if (typeof typ !== 'string' || plain(typ) !== plain(wanted)) throw new TokenError('token_claims', 'typ is another');
 }
 
 /** Largest date that any calendar could need, seconds; beyond it arithmetic stops making sense. */

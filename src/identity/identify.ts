@@ -5,9 +5,10 @@ import type { RequestFacts } from '../model/facts.ts';
 import type { Identity, IdentityResult } from '../model/identity.ts';
 import { bearerOf } from './bearer.ts';
 import { createTokenCache } from './cache.ts';
-import { checkClaims, TokenError } from './claims.ts';
+import { checkClaims, checkType, TokenError } from './claims.ts';
 import { createJwks, type Jwks } from './jwks.ts';
-import { keyOriginOf } from './key-origin.ts';
+import { keyOriginsOf } from './key-origin.ts';
+import { createKeyStore } from './key-store.ts';
 import { readTokenPart } from './token-json.ts';
 import { KeysUnavailable, verifySignature } from './verify.ts';
 
@@ -45,7 +46,9 @@ export function createIdentify(options: IdentifyOptions): Identification {
   const issuers = new Map<string, Issuer>();
   for (const issuer of config.issuers) {
     const jwks = createJwks({
-      origin: keyOriginOf(issuer),
+      origins: keyOriginsOf(issuer),
+      store: config.keys_directory === undefined ? undefined : createKeyStore(config.keys_directory, issuer.issuer),
+      maxStaleMs: issuer.max_stale_seconds * 1000,
       clock,
       random,
       onChanged: () => cache.forgetIssuer(issuer.issuer),
@@ -65,6 +68,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
       const claims = readTokenPart(body);
       const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined;
       if (issuer === undefined) throw new TokenError('token_issuer', 'iss is none of the configured issuers');
+      checkType(header, issuer.config);
       const { alg, kid, keys } = await verifySignature(token, header, issuer.config, issuer.jwks);
       const { subject, expiresAt } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
       const identity: Identity = {

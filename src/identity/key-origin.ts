@@ -11,34 +11,44 @@ export type KeyOrigin = (signal: AbortSignal) => Promise<FetchedKeys>;
 const TIMEOUT_MS = 5000;
 const loopback = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])$/;
 
-/** Where an issuer's keys come from. Throws when an address would be asked without encryption. */
-export function keyOriginOf(issuer: IssuerConfig): KeyOrigin {
-  const { jwks_file: file, jwks_uri: uri } = issuer;
-  if (file !== undefined) return async () => ({ text: await readFile(file, 'utf8'), freshMs: undefined });
-  if (uri !== undefined) {
-    requireSafe(uri);
-    return (signal) => download(uri, signal);
-  }
-  const discovery = `${issuer.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  requireSafe(discovery);
+/**
+ * Where an issuer's keys come from, in the order in which to ask. Throws when an address would be asked without
+ * encryption.
+ */
+export function keyOriginsOf(issuer: IssuerConfig): readonly KeyOrigin[] {
+  const { jwks_file: file, jwks_uri: uri, jwks, allow_http: allowHttp } = issuer;
+  if (jwks !== undefined) return [async () => ({ text: JSON.stringify(jwks), freshMs: undefined })];
+  if (file !== undefined) return [async () => ({ text: await readFile(file, 'utf8'), freshMs: undefined })];
+  const mirrors = issuer.jwks_mirrors.map((mirror) => downloadFrom(mirror, allowHttp));
+  return [uri === undefined ? discover(issuer) : downloadFrom(uri, allowHttp), ...mirrors];
+}
+
+function downloadFrom(address: string, allowHttp: boolean): KeyOrigin {
+  requireSafe(address, allowHttp);
+  return (signal) => download(address, signal);
+}
+
+function discover({ issuer, allow_http: allowHttp }: IssuerConfig): KeyOrigin {
+  const discovery = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  requireSafe(discovery, allowHttp);
   return async (signal) => {
     const { text } = await download(discovery, signal);
-    return download(jwksUriOf(text, issuer.issuer), signal);
+    return download(jwksUriOf(text, issuer, allowHttp), signal);
   };
 }
 
-function requireSafe(address: string): void {
+function requireSafe(address: string, allowHttp: boolean): void {
   const { protocol, hostname } = new URL(address);
-  if (protocol === 'https:' || (protocol === 'http:' && loopback.test(hostname))) return;
-  throw new KeySetError(`${address}: https is needed, except on loopback`);
+  if (protocol === 'https:' || (protocol === 'http:' && (allowHttp || loopback.test(hostname)))) return;
+  throw new KeySetError(`${address}: https is needed, except on loopback (or allow_http)`);
 }
 
 /** OpenID Connect Discovery 1.0 section 4.3: the document must speak of the issuer that was asked for. */
-function jwksUriOf(text: string, issuer: string): string {
+function jwksUriOf(text: string, issuer: string, allowHttp: boolean): string {
   const document = JSON.parse(text) as { readonly issuer?: unknown; readonly jwks_uri?: unknown } | null;
   if (document?.issuer !== issuer) throw new KeySetError('the discovery document is of another issuer');
   if (typeof document.jwks_uri !== 'string') throw new KeySetError('the discovery document has no jwks_uri');
-  requireSafe(document.jwks_uri);
+  requireSafe(document.jwks_uri, allowHttp);
   return document.jwks_uri;
 }
 

@@ -38,7 +38,10 @@ export async function verifySignature(
   }
   if (set === undefined) throw new KeysUnavailable('no keys of this issuer are at hand');
   const candidates = keysFor(set, kid, alg).slice(0, MAX_CANDIDATES);
-  if (candidates.length === 0) throw new TokenError('token_key_unknown', 'the issuer has no such key');
+  if (candidates.length === 0) {
+    if (!jwks.isCurrent()) throw new KeysUnavailable('a key is not known, and the issuer cannot be asked for it');
+    throw new TokenError('token_key_unknown', 'the issuer has no such key');
+  }
   for (const { key } of candidates) {
     try {
       await compactVerify(token, key, { algorithms: [alg] });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import type { IssuerConfig } from '../../src/config/schema.ts';
 import { createIdentify, type Identification } from '../../src/identity/identify.ts';
 import { readTokenPart } from '../../src/identity/token-json.ts';
 import type { RequestFacts } from '../../src/model/facts.ts';
@@ -30,7 +31,7 @@ type Setup = {
   advance: (ms: number) => void;
 };
 
-async function setUp(context: TestContext): Promise<Setup> {
+async function setUp(context: TestContext, over: Partial<IssuerConfig> = {}): Promise<Setup> {
   const folder = scratchFolder(context);
   const signer = await createSigner(issuer);
   const file = join(folder, 'keys.json');
@@ -50,6 +51,11 @@ async function setUp(context: TestContext): Promise<Setup> {
           algorithms: ['RS256'],
           leeway_seconds: 60,
           max_lifetime_seconds: 86_400,
+          jwks_mirrors: [],
+          allow_http: false,
+          max_stale_seconds: 86_400,
+          required_claims: [],
+          ...over,
         },
       ],
     },
@@ -115,6 +121,32 @@ describe('a verified token', () => {
     assert.equal(Object.getPrototypeOf(result.identity?.claims ?? {}) === Object.prototype && 'x' in {}, false);
     const part = Buffer.from('{"n":12345678901234567890}').toString('base64url');
     assert.equal(JSON.stringify(readTokenPart(part)), '{"n":12345678901234567890}');
+  });
+});
+
+describe('a token of another kind', () => {
+  const reasonFor = async (context: TestContext, over: Partial<IssuerConfig>, claims: object): Promise<unknown> => {
+    const { identification, signer } = await setUp(context, over);
+    const result = await identification.identify(
+      factsWith({ authorization: `Bearer ${await signer.sign({ sub: 'ann', ...claims })}` }),
+    );
+    return result.ok ? 'accepted' : [result.reason, result.cause];
+  };
+
+  test('is refused where its header must say what it is', async (context) => {
+    assert.deepEqual(await reasonFor(context, { typ: 'at+jwt' }, {}), ['token_claims', 'typ is another']);
+    assert.equal(await reasonFor(context, { typ: 'application/JWT' }, {}), 'accepted');
+  });
+
+  test('is refused without the claims that it must have', async (context) => {
+    const over = { required_claims: ['tenant', 'constructor'] };
+    assert.deepEqual(await reasonFor(context, over, { constructor: 1 }), ['token_claims', 'tenant is missing']);
+    assert.deepEqual(await reasonFor(context, over, { tenant: null, constructor: 1 }), [
+      'token_claims',
+      'tenant is missing',
+    ]);
+    assert.deepEqual(await reasonFor(context, over, { tenant: 'a' }), ['token_claims', 'constructor is missing']);
+    assert.equal(await reasonFor(context, over, { tenant: 'a', constructor: 1 }), 'accepted');
   });
 });
 

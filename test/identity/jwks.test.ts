@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { createJwks, type Jwks } from '../../src/identity/jwks.ts';
-import { keyOriginOf } from '../../src/identity/key-origin.ts';
+import { keyOriginsOf } from '../../src/identity/key-origin.ts';
 import { parseKeySet } from '../../src/identity/key-set.ts';
+import { createKeyStore } from '../../src/identity/key-store.ts';
 import type { Clock } from '../../src/lib/clock.ts';
+import { scratchFolder } from '../support/servers.ts';
 import { createSigner } from '../support/tokens.ts';
 
 type FakeClock = Clock & { advance: (ms: number) => void };
@@ -29,6 +33,10 @@ const issuer = {
   algorithms: ['RS256' as const],
   leeway_seconds: 60,
   max_lifetime_seconds: 86_400,
+  jwks_mirrors: [],
+  allow_http: false,
+  max_stale_seconds: 86_400,
+  required_claims: [],
 };
 
 async function serve(context: TestContext, listener: RequestListener): Promise<string> {
@@ -43,7 +51,8 @@ async function serve(context: TestContext, listener: RequestListener): Promise<s
 
 function jwksAt(context: TestContext, address: string, clock: Clock, onChanged = (): void => {}): Jwks {
   const jwks = createJwks({
-    origin: keyOriginOf({ ...issuer, jwks_uri: address }),
+    origins: keyOriginsOf({ ...issuer, jwks_uri: address }),
+    maxStaleMs: 86_400_000,
     clock,
     random: () => 0.5,
     onFetched: () => {},
@@ -165,12 +174,87 @@ describe('a key set from a server', () => {
       if (request.url === '/jwks') response.end(JSON.stringify(document));
       else response.end(JSON.stringify({ issuer: named, jwks_uri: `${address}/jwks` }));
     });
-    const discover = (): Promise<unknown> =>
-      keyOriginOf({ ...issuer, issuer: address, discovery: true })(new AbortController().signal);
+    const discover = async (): Promise<unknown> =>
+      keyOriginsOf({ ...issuer, issuer: address, discovery: true })[0]?.(new AbortController().signal);
     named = address;
     assert.deepEqual(JSON.parse(((await discover()) as { text: string }).text), document);
     named = 'https://other.test';
     await assert.rejects(discover(), /another issuer/);
+  });
+
+  test('comes from the first mirror that has one when its own server fails', async (context) => {
+    const { jwks: document } = await createSigner('x');
+    const asked: string[] = [];
+    const server = (name: string, listener: RequestListener): Promise<string> =>
+      serve(context, (request, response) => {
+        asked.push(name);
+        listener(request, response);
+      });
+    const down = await server('down', (_request, response) => response.destroy());
+    const wrong = await server('wrong', (_request, response) => response.end('{"keys":[]}'));
+    const good = await server('good', (_request, response) => response.end(JSON.stringify(document)));
+    const jwks = createJwks({
+      origins: keyOriginsOf({ ...issuer, jwks_uri: down, jwks_mirrors: [wrong, good, down] }),
+      maxStaleMs: 86_400_000,
+      clock: fakeClock(),
+      random: () => 0.5,
+      onFetched: () => {},
+      onChanged: () => {},
+    });
+    context.after(jwks.stop);
+    await jwks.start();
+    assert.deepEqual(asked, ['down', 'wrong', 'good']);
+    assert.equal(jwks.current()?.keys.length, 1);
+  });
+
+  test('may stand in the configuration', async () => {
+    const { jwks: document } = await createSigner('x');
+    const [origin] = keyOriginsOf({ ...issuer, jwks: { keys: [...document.keys] } });
+    const fetched = await origin?.(new AbortController().signal);
+    assert.equal(parseKeySet(fetched?.text ?? '').keys.length, 1);
+  });
+
+  test('outlives the process, until it is too old', async (context) => {
+    const { jwks: document } = await createSigner('x');
+    const directory = join(scratchFolder(context), 'keys');
+    const clock = fakeClock();
+    let up = true;
+    const address = await serve(context, (_request, response) => {
+      if (up) response.end(JSON.stringify(document));
+      else response.destroy();
+    });
+    const begin = async (): Promise<Jwks> => {
+      const jwks = createJwks({
+        origins: keyOriginsOf({ ...issuer, jwks_uri: address }),
+        store: createKeyStore(directory, issuer.issuer),
+        maxStaleMs: 3_600_000,
+        clock,
+        random: () => 0.5,
+        onFetched: () => {},
+        onChanged: () => {},
+      });
+      context.after(jwks.stop);
+      await jwks.start();
+      return jwks;
+    };
+    assert.equal((await begin()).current()?.keys.length, 1);
+    up = false;
+    clock.advance(3_000_000);
+    const second = await begin();
+    assert.equal(second.current()?.keys.length, 1);
+    clock.advance(700_000);
+    assert.equal(second.current(), undefined, 'the time before the start counts');
+    assert.equal((await begin()).current(), undefined);
+    // Another issuer's file, and one that was tampered with, are none.
+    assert.equal(
+      await createKeyStore(directory, 'https://other.test/')
+        .load()
+        .catch(() => undefined),
+      undefined,
+    );
+    for (const file of readdirSync(directory))
+      writeFileSync(join(directory, file), '{"issuer":"https://i.test/","text":5}');
+    assert.equal((await begin()).current(), undefined);
   });
 
   test('is not asked for without encryption, except on loopback', () => {
@@ -180,7 +264,7 @@ describe('a key set from a server', () => {
       'http://10.0.0.1/',
       'http://127.0.0.1.evil.test/',
     ]) {
-      assert.throws(() => keyOriginOf({ ...issuer, jwks_uri }), /https is needed/, jwks_uri);
+      assert.throws(() => keyOriginsOf({ ...issuer, jwks_uri }), /https is needed/, jwks_uri);
     }
   });
 });

@@ -3,7 +3,7 @@ import type { ServiceConfig } from '../../config/schema.ts';
 import { readBounded } from '../../lib/bounded-body.ts';
 import { BundleError } from '../error.ts';
 import { bundleLimits, unpack } from '../unpack.ts';
-import { readLimited } from './read-limited.ts';
+import { readLimited } from '../../lib/read-limited.ts';
 import type { BundleSource } from './source.ts';
 
 const DOWNLOAD_MS = 60_000;
