@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { dump } from '../../values/dump.ts';
 import { compareNumbers, fromDouble, isNumber, number, type RegoNumber, toDouble } from '../../values/number.ts';
 import { parseJson, ValueSyntaxError } from '../../values/parse.ts';
 import { isArray, isRegoObject, RegoObject, type Value } from '../../values/value.ts';
@@ -223,7 +224,17 @@ function timeClaim(payload: RegoObject, name: string): RegoNumber | undefined {
   return value;
 }
 
-function encodeSign(header: string, payload: string, key: string): string {
+/** Some signatures are made with random numbers; within one evaluation, each is made once. */
+function encodeSign(ctx: BuiltinContext, header: string, payload: string, key: string): Value {
+  const memoKey = `io.jwt.encode_sign ${dump([header, payload, key])}`;
+  const known = ctx.memo.get(memoKey);
+  if (known !== undefined) return known;
+  const token = signedToken(header, payload, key);
+  ctx.memo.set(memoKey, token);
+  return token;
+}
+
+function signedToken(header: string, payload: string, key: string): string {
   const parsed = parseJson(header);
   const alg = isRegoObject(parsed) ? parsed.get('alg') : undefined;
   if (!isRegoObject(parsed) || typeof alg !== 'string') throw new BuiltinError("missing or invalid 'alg' header");
@@ -251,14 +262,14 @@ export const jwtBuiltins: readonly Builtin[] = [
   {
     name: 'io.jwt.encode_sign',
     arity: 3,
-    run: (_ctx, ...parts) => {
+    run: (ctx, ...parts) => {
       const [header = '', payload = '', key = ''] = parts.map((part, i) => marshalJson(objectAt(i + 1, part)));
-      return encodeSign(header, payload, key);
+      return encodeSign(ctx, header, payload, key);
     },
   },
   {
     name: 'io.jwt.encode_sign_raw',
     arity: 3,
-    run: (_ctx, header, payload, key) => encodeSign(stringAt(1, header), stringAt(2, payload), stringAt(3, key)),
+    run: (ctx, header, payload, key) => encodeSign(ctx, stringAt(1, header), stringAt(2, payload), stringAt(3, key)),
   },
 ];

@@ -18,6 +18,8 @@ export function mendedWith(
   start: number,
   end: number,
 ): { readonly at: number; readonly code: Uint8Array } | undefined {
+  // Nearly every local.get ends here, and there are many.
+  if (body[end] !== 0x45) return undefined;
   const getLocal = body.subarray(start, end);
   const local = body.subarray(start + 1, end);
   let at = end;
