@@ -27,7 +27,6 @@ const IMPORTS: ReadonlySet<string> = new Set([
 
 /** Compiles `wasm`. Rejects with EngineError. */
 export async function compileModule(wasm: Uint8Array, memoryBytes: number): Promise<CompiledModule> {
-  if (!WebAssembly.validate(wasm)) throw new EngineError('the WASM module is not valid');
   const module = await WebAssembly.compile(withSteps(wasm)).catch((error: unknown) => {
     throw new EngineError(`the WASM module does not compile: ${messageOf(error)}`);
   });
