@@ -19,6 +19,21 @@ export class Decimal {
   }
 }
 
+/**
+ * A number that remembers how it was written, such as `1.0`; for the few built-ins that show it. Two of one value are
+ * unequal as members and keys when they are written differently.
+ */
+export class SpelledNumber extends Decimal {
+  readonly spelling: string;
+  constructor(parts: Parts, spelling: string) {
+    super(parts.coefficient, parts.exponent);
+    this.spelling = spelling;
+  }
+  override toString(): string {
+    return this.spelling;
+  }
+}
+
 /** The most digits that an operation may raise a number to; 10^exponent is never computed beyond it. */
 export const MAX_DIGITS = 20_000;
 /** Integers are spelled without an exponent up to this many digits. */

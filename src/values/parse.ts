@@ -1,4 +1,5 @@
-import { numberFromText } from './number.ts';
+import { SpelledNumber } from './decimal.ts';
+import { numberFromText, numberText, toParts } from './number.ts';
 import { type Entry, RegoObject, RegoSet, type Value } from './value.ts';
 
 /** Text is not a value; `at` is the offset in UTF-16 units. */
@@ -15,12 +16,15 @@ export class ValueSyntaxError extends SyntaxError {
 const MAX_DEPTH = 1_000;
 
 /** Reads Rego term text: JSON, sets, `set()`, keys of any type, raw strings in backquotes. Throws ValueSyntaxError. */
-export const parse = (text: string): Value => read(text, true);
+export const parse = (text: string): Value => read(text, true, false);
+
+/** Like `parse`; numbers that are not written in their canonical form are SpelledNumbers. */
+export const parseSpelled = (text: string): Value => read(text, true, true);
 
 /** Reads JSON and nothing more, keeping every digit of every number. Throws ValueSyntaxError. */
-export const parseJson = (text: string): Value => read(text, false);
+export const parseJson = (text: string): Value => read(text, false, false);
 
-function read(text: string, terms: boolean): Value {
+function read(text: string, terms: boolean, spelled: boolean): Value {
   let at = 0;
 
   const fail = (message: string): never => {
@@ -123,7 +127,10 @@ function read(text: string, terms: boolean): Value {
     // Rego's compiler leaves numbers such as `.5` as they are written.
     const isMalformed = /^-?0\d/.test(spelling) || /\.(?!\d)/.test(spelling) || (!terms && /^-?\./.test(spelling));
     if (spelling === '' || isMalformed) return fail('unexpected character');
-    return numberFromText(terms ? spelling.replace(/^(-?)\./, '$10.') : spelling) ?? fail('a malformed number');
+    const complete = terms ? spelling.replace(/^(-?)\./, '$10.') : spelling;
+    const value = numberFromText(complete);
+    if (value === undefined) return fail('a malformed number');
+    return spelled && numberText(value) !== complete ? new SpelledNumber(toParts(value), complete) : value;
   }
 
   function array(depth: number): Value {

@@ -8,20 +8,13 @@ export const missingBuiltins: ReadonlyMap<string, string> = new Map([
 
 const INTEGER_KEYS = 'data with an integer for a key of a reference: a limit of the WASM code (opa#3711)';
 const EXPONENT = 'the WASM code parses JSON itself and knows no limit of exponents, as Go has since 1.19';
-const NUMBER_TEXT = 'a number has one form here, so 100 and 1e2, which sprintf tells apart in Go, are one number';
-const BIG_FORMAT = 'the WASM code formats integers up to 64 bits (opa#3711)';
 
 /** Cases that do not hold, by suite and note, each with the reason. A listed case that holds fails the test. */
 export const exceptions: ReadonlyMap<string, string> = new Map([
   ['v0: data/toplevel integer', INTEGER_KEYS],
   ['v0: data/nested integer', INTEGER_KEYS],
-  ['v0: sprintf/float/exponent', NUMBER_TEXT],
-  ['v1: sprintf/float/exponent', NUMBER_TEXT],
-  ['v0: sprintf/float/zero_fraction', NUMBER_TEXT],
-  ['v1: sprintf/float/zero_fraction', NUMBER_TEXT],
   ['v1: data/toplevel integer', INTEGER_KEYS],
   ['v1: data/nested integer', INTEGER_KEYS],
   ['v1: jsonbuiltins/unmarshal number beyond the supported exponent is undefined', EXPONENT],
   ['v1: jsonbuiltins/unmarshal number with too big an exponent is undefined', EXPONENT],
-  ['v1: strings/format_int: bignum exact (>64-bit integer, all bases + negative)', BIG_FORMAT],
 ]);

@@ -151,4 +151,30 @@ describe('a policy as a library', () => {
     assert.deepEqual(await policy.evaluateAsync({ a: '1', b: 'none' }), []);
     assert.throws(() => policy.evaluate({ a: '1', b: '2' }), AsyncBuiltinError);
   });
+
+  test('answers where the module’s own functions do not do what Go does', async () => {
+    for (const [body, want] of [
+      ['x := replace("abc", input.none, "_")', '"_a_b_c_"'],
+      ['x := replace("abcabc", "b", "_")', '"a_ca_c"'],
+      ['x := concat(",", {"b", "a", "c", "aa"})', '"a,aa,b,c"'],
+      ['x := concat(",", ["b", "a"])', '"b,a"'],
+      ['x := json.marshal({"b": {"<"}, "a": [1.5, null]})', String.raw`"{\"a\":[1.5,null],\"b\":[\"\\u003c\"]}"`],
+      ['x := net.cidr_contains("10.0.0.0/8", "::ffff:10.0.0.1")', 'true'],
+      ['x := net.cidr_contains("10.0.0.0/8", "::10.0.0.1")', 'false'],
+      ['x := net.cidr_intersects("::ffff:10.0.0.0/104", "10.1.0.0/16")', 'true'],
+      ['x := format_int(18446744073709551617, 16)', '"10000000000000001"'],
+    ] as const) {
+      const text = (await policyOf(body)).evaluateText('{"none": ""}');
+      assert.deepEqual(JSON.parse(text), [{ result: JSON.parse(want) }], body);
+    }
+    const wrong = await policyOf('x := [replace("a", input.n, "b")]\n\nx := [concat(",", input.n)]');
+    assert.deepEqual(wrong.evaluate({ n: 5 }), []);
+  });
+
+  test('loads a module whose data needs more memory than it asks for', async () => {
+    for (let letters = 9_000; letters <= 14_000; letters += 1_000) {
+      const policy = await policyOf(`x := "${'a'.repeat(letters)}" if input.n == 1\n\nx := "b" if input.n == 2`);
+      assert.deepEqual(policy.evaluate({ n: 2 }), [{ result: 'b' }]);
+    }
+  });
 });

@@ -96,6 +96,8 @@ export type Builtin = {
   /** OPA's name, such as `io.jwt.decode`. */
   readonly name: string;
   readonly arity: number;
+  /** Whether it shows numbers as they were written: they may come as SpelledNumbers. */
+  readonly keepsSpelling?: boolean;
   /** Undefined when the call is undefined. Throws BuiltinError, HaltError. */
   readonly run: (ctx: BuiltinContext, ...args: readonly Value[]) => Value | undefined;
 };

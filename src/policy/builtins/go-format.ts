@@ -129,13 +129,8 @@ const without = (flag: string, directive: Directive): Directive => ({
 function textOf(arg: GoValue, directive: Directive): string | undefined {
   if (arg.type === 'string') return formatString(arg.value, directive);
   if (arg.type === 'float64') return formatFloat(arg.value, directive);
-  // Where OPA still knows that such a number was written with an exponent, it is a float.
-  const isFloat = arg.type === '*big.Int' && FLOAT_VERBS.has(directive.verb);
-  if (isFloat) return formatFloat(Number(arg.value), directive);
   return formatInteger(arg.value, arg.type === 'int64', directive);
 }
-
-const FLOAT_VERBS: ReadonlySet<string> = new Set(['e', 'E', 'f', 'F', 'g', 'G']);
 
 function pad(text: string, { flags, width = 0 }: Directive, mayZero: boolean): string {
   const lacking = width - [...text].length;

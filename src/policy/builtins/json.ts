@@ -154,9 +154,11 @@ export const jsonBuiltins: readonly Builtin[] = [
     run: (_ctx, target = null, operations) =>
       arrayAt(2, operations).reduce((value: Value, operation) => apply(value, objectAt(2, operation)), target),
   },
+  { name: 'json.marshal', arity: 1, keepsSpelling: true, run: (_ctx, value = null) => marshalJson(value) },
   {
     name: 'json.marshal_with_options',
     arity: 2,
+    keepsSpelling: true,
     run: (_ctx, value = null, options) => marshal(value, objectAt(2, options)),
   },
 ];

@@ -13,23 +13,48 @@ const DECIMAL_OCTETS = /^(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2})$/;
 
 /** Go's net.ParseIP: four plain decimal octets, or IPv6 without a zone; IPv4 in IPv6 is IPv4. */
 function parseAddress(text: string): { readonly value: bigint; readonly bits: 32 | 128 } | undefined {
-  const isGood = text.includes(':') ? !text.includes('%') && ipaddr.IPv6.isValid(text) : DECIMAL_OCTETS.test(text);
-  if (!isGood || (!text.includes(':') && !ipaddr.IPv4.isValid(text))) return undefined;
-  const address = ipaddr.process(text);
+  if (!text.includes(':')) {
+    return DECIMAL_OCTETS.test(text) && ipaddr.IPv4.isValid(text) ? addressOf(ipaddr.IPv4.parse(text)) : undefined;
+  }
+  const plain = withoutOctets(text);
+  return plain !== undefined && ipaddr.IPv6.isValid(plain) ? addressOf(ipaddr.process(plain)) : undefined;
+}
+
+/** An IPv6 address whose end is not written as IPv4: the package takes `::10.0.0.1` for `::ffff:10.0.0.1`. */
+function withoutOctets(text: string): string | undefined {
+  if (text.includes('%')) return undefined;
+  if (!text.includes('.')) return text;
+  const cut = text.lastIndexOf(':') + 1;
+  const octets = text.slice(cut);
+  if (!DECIMAL_OCTETS.test(octets) || !ipaddr.IPv4.isValid(octets)) return undefined;
+  const hex = Buffer.from(ipaddr.IPv4.parse(octets).octets).toString('hex');
+  return `${text.slice(0, cut)}${hex.slice(0, 4)}:${hex.slice(4)}`;
+}
+
+function addressOf(address: ipaddr.IPv4 | ipaddr.IPv6): { readonly value: bigint; readonly bits: 32 | 128 } {
   const bytes = address.toByteArray();
   return { value: BigInt(`0x${Buffer.from(bytes).toString('hex')}`), bits: bytes.length === 4 ? 32 : 128 };
 }
 
+/** Go's net.ParseCIDR; a network of IPv4 addresses in IPv6 is one of IPv4, as Go compares it. */
 function parseNetwork(text: string): Network | undefined {
-  const [, host = '', length = ''] = /^([^/]*)\/(\d{1,3})$/.exec(text) ?? [];
+  const [, host = '', length = ''] = /^([^/]*)\/(\d{1,9})$/.exec(text) ?? [];
   const address = parseAddress(host);
-  if (address === undefined || (length.length > 1 && length.startsWith('0'))) return undefined;
+  if (address === undefined) return undefined;
   const bits = host.includes(':') ? 128 : 32;
   const prefix = Number(length);
   if (prefix > bits) return undefined;
-  const value = address.bits === bits ? address.value : address.value | (0xffffn << 32n);
+  const isMapped = bits === 128 && address.bits === 32;
+  if (isMapped && prefix >= MAPPED_BITS) return network(address.value, prefix - MAPPED_BITS, 32);
+  return network(isMapped ? address.value | (0xffffn << 32n) : address.value, prefix, bits);
+}
+
+/** The part of an IPv6 address that makes it an IPv4 one (RFC 4291 section 2.5.5.2). */
+const MAPPED_BITS = 96;
+
+function network(address: bigint, prefix: number, bits: 32 | 128): Network {
   const hostBits = BigInt(bits - prefix);
-  return { first: (value >> hostBits) << hostBits, prefix, bits };
+  return { first: (address >> hostBits) << hostBits, prefix, bits };
 }
 
 function networkOf(text: string): Network {
@@ -49,6 +74,12 @@ function contains(outer: string, inner: string): boolean {
   }
   const other = networkOf(inner);
   return other.bits === network.bits && other.first >= network.first && last(other) <= last(network);
+}
+
+/** Whether either network holds the first address of the other. */
+function intersects(a: string, b: string): boolean {
+  const [left, right] = [networkOf(a), networkOf(b)];
+  return left.bits === right.bits && left.first <= last(right) && right.first <= last(left);
 }
 
 type Indexed = readonly [cidr: string, index: Value];
@@ -177,6 +208,8 @@ function lookUp(ctx: BuiltinContext, host: string): Value {
 }
 
 export const netBuiltins: readonly Builtin[] = [
+  { name: 'net.cidr_contains', arity: 2, run: (_ctx, a, b) => contains(stringAt(1, a), stringAt(2, b)) },
+  { name: 'net.cidr_intersects', arity: 2, run: (_ctx, a, b) => intersects(stringAt(1, a), stringAt(2, b)) },
   { name: 'net.cidr_contains_matches', arity: 2, run: (ctx, a = null, b = null) => containsMatches(ctx, a, b) },
   { name: 'net.cidr_expand', arity: 1, run: (ctx, cidr) => expand(ctx, stringAt(1, cidr)) },
   {

@@ -1,7 +1,8 @@
-import { number } from '../../values/number.ts';
+import { powerOfTen } from '../../values/decimal.ts';
+import { number, type RegoNumber, toParts } from '../../values/number.ts';
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError, checkMembers, MAX_RESULT_MEMBERS } from './builtin.ts';
-import { integerAt, stringAt } from './operands.ts';
+import { integerAt, numberAt, stringAt } from './operands.ts';
 
 /*
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/numbers
@@ -33,7 +34,18 @@ function randomInteger(ctx: BuiltinContext, key: string, n: bigint): Value {
   return value;
 }
 
+/** An integer's digits; of a fraction, those before the point. */
+function formatInteger(value: RegoNumber, base: Value): string {
+  if (base !== 2 && base !== 8 && base !== 10 && base !== 16) {
+    throw new BuiltinError('operand 2 must be one of {2, 8, 10, 16}', 'eval_type_error');
+  }
+  const { coefficient, exponent } = toParts(value);
+  const integer = exponent < 0 ? coefficient / powerOfTen(-exponent) : coefficient * powerOfTen(exponent);
+  return integer.toString(base);
+}
+
 export const numbersBuiltins: readonly Builtin[] = [
+  { name: 'format_int', arity: 2, run: (_ctx, value, base = null) => formatInteger(numberAt(1, value), base) },
   {
     name: 'numbers.range_step',
     arity: 3,

@@ -1,6 +1,5 @@
-import { Decimal } from '../../values/decimal.ts';
 import { dump } from '../../values/dump.ts';
-import { isNumber, toBigInt, toDouble } from '../../values/number.ts';
+import { isNumber, numberText, toDouble } from '../../values/number.ts';
 import { isArray, RegoObject, RegoSet, type Value } from '../../values/value.ts';
 import type { Builtin } from './builtin.ts';
 import { type GoValue, quote, sprintf } from './go-format.ts';
@@ -10,18 +9,18 @@ import { arrayAt, stringAt } from './operands.ts';
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/strings
  */
 
-const MAX_ZEROS = 300;
 const MAX_INT = 2n ** 63n - 1n;
 
 function toGo(value: Value): GoValue {
   if (typeof value === 'string') return { type: 'string', value };
   if (!isNumber(value)) return { type: 'string', value: termText(value) };
-  // No double holds it, so it is printed as it was written: with an exponent.
-  if (value instanceof Decimal && value.exponent > MAX_ZEROS) {
-    return { type: 'string', value: `${value.coefficient}e${value.exponent}` };
+  // A number with a point or an exponent is a float, whatever its value.
+  const text = numberText(value);
+  if (/[.eE]/.test(text)) {
+    const double = toDouble(value);
+    return Number.isFinite(double) ? { type: 'float64', value: double } : { type: 'string', value: text };
   }
-  const integer = toBigInt(value);
-  if (integer === undefined) return { type: 'float64', value: toDouble(value) };
+  const integer = BigInt(text);
   const isSmall = integer <= MAX_INT && integer >= -MAX_INT - 1n;
   return { type: isSmall ? 'int64' : '*big.Int', value: integer };
 }
@@ -42,6 +41,7 @@ export const sprintfBuiltins: readonly Builtin[] = [
   {
     name: 'sprintf',
     arity: 2,
+    keepsSpelling: true,
     run: (_ctx, format, args) => sprintf(stringAt(1, format), arrayAt(2, args).map(toGo)),
   },
 ];

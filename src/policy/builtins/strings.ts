@@ -1,5 +1,5 @@
 import { typeName, type Value } from '../../values/value.ts';
-import { type Builtin, BuiltinError, checkMembers } from './builtin.ts';
+import { type Builtin, BuiltinError, checkChars, checkMembers } from './builtin.ts';
 import { safeIntegerAt, stringAt, stringsAt, wrongType } from './operands.ts';
 
 /*
@@ -53,7 +53,25 @@ function splitN(text: string, separator: string, count: number): readonly string
   return pieces.slice(count);
 }
 
+function joined(delimiter: string, texts: readonly string[]): string {
+  checkChars(texts.reduce((sum, text) => sum + text.length + delimiter.length, 0));
+  return texts.join(delimiter);
+}
+
+/** An empty part is before and after each code point. */
+function replaced(text: string, part: string, replacement: string): string {
+  const pieces = part === '' ? ['', ...text, ''] : text.split(part);
+  checkChars(text.length + (pieces.length - 1) * replacement.length);
+  return pieces.join(replacement);
+}
+
 export const stringsBuiltins: readonly Builtin[] = [
+  {
+    name: 'replace',
+    arity: 3,
+    run: (_ctx, text, part, replacement) => replaced(stringAt(1, text), stringAt(2, part), stringAt(3, replacement)),
+  },
+  { name: 'concat', arity: 2, run: (_ctx, delimiter, texts) => joined(stringAt(1, delimiter), stringsAt(2, texts)) },
   {
     name: 'strings.any_prefix_match',
     arity: 2,

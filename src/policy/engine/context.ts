@@ -9,7 +9,6 @@ import {
   HaltError,
   type Network,
 } from '../builtins/builtin.ts';
-import { MAX_STEPS } from './metering.ts';
 
 /** What the evaluations of one policy have in common. */
 export type HostOptions = {
@@ -104,6 +103,9 @@ export function createBuiltinCache(): BuiltinCache {
   };
 }
 
+/** Takes about two seconds. */
+const DEFAULT_STEPS = 500_000_000;
+
 export const defaultHostOptions = (): HostOptions => ({
   nowNs: () => BigInt(Date.now()) * 1_000_000n,
   random: (count) => randomBytes(count),
@@ -114,7 +116,7 @@ export const defaultHostOptions = (): HostOptions => ({
   cache: createBuiltinCache(),
   builtinMs: 1_000,
   leavesLongWork: false,
-  maxSteps: MAX_STEPS,
+  maxSteps: DEFAULT_STEPS,
   network: undefined,
 });
 

@@ -1,6 +1,6 @@
 import { NumberRangeError } from '../../values/decimal.ts';
 import { dump } from '../../values/dump.ts';
-import { parse, ValueSyntaxError } from '../../values/parse.ts';
+import { parse, parseSpelled, ValueSyntaxError } from '../../values/parse.ts';
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from '../builtins/builtin.ts';
 import { createContext, type HostOptions, type Session } from './context.ts';
@@ -79,7 +79,7 @@ export function createHost(memory: WebAssembly.Memory, options: HostOptions): Ho
     context ??= createContext(options, session);
     const texts = addresses.map((address) => textAt(memory, exports.opa_value_dump(address)));
     context.expectWork(texts.reduce((sum, text) => sum + text.length, 0) * CHARACTER_MS);
-    const values = texts.map(parse);
+    const values = texts.map(builtin.keepsSpelling === true ? parseSpelled : parse);
     const result = answer(builtin, context, values, options.strictBuiltinErrors);
     return result === undefined ? 0 : putText(exports, memory, dump(result));
   }

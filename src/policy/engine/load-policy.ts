@@ -6,6 +6,7 @@ import { hostBuiltins } from '../builtins/registry.ts';
 import { createNetwork, type NetworkOptions } from '../network/network.ts';
 import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
+import { MAX_STEPS } from './metering.ts';
 import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
 
 export { BuiltinError, HaltError } from '../builtins/builtin.ts';
@@ -28,6 +29,8 @@ export type PolicyOptions = {
   readonly strictBuiltinErrors?: boolean;
   /** Most memory that the module may have, bytes. Default 256 MiB. */
   readonly maxMemoryBytes?: number;
+  /** Most steps of one evaluation: calls of functions and turns of loops in the module. Default 500 million. */
+  readonly maxSteps?: number;
   /** Wall clock, ms since the epoch. Default Date.now. */
   readonly now?: () => number;
   /** `count` random bytes. Default: those of node:crypto. */
@@ -71,6 +74,7 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
     random: options.random ?? defaults.random,
     onPrint: options.onPrint ?? defaults.onPrint,
     strictBuiltinErrors: options.strictBuiltinErrors ?? false,
+    maxSteps: Math.min(options.maxSteps ?? defaults.maxSteps, MAX_STEPS),
     network: options.network === undefined ? undefined : createNetwork(options.network),
   };
   let data = textOf(options.data ?? {});

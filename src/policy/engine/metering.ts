@@ -1,5 +1,6 @@
 import { EngineError } from './engine.ts';
 import { mendedWith } from './mended-with.ts';
+import { type Prefix, redirections } from './redirected.ts';
 import { createReader, eachImport, HEADER_BYTES, leb, SECTION, sectionsOf, skipImmediates } from './wasm-binary.ts';
 
 /*
@@ -35,12 +36,13 @@ export function withSteps(wasm: Uint8Array): Uint8Array {
     isMutable ? [exportOf(`${GLOBAL_EXPORT}${i}`, imported + i)] : [],
   );
   const step = stepCode(index);
+  const prefixes = redirections(sections);
   const parts: Uint8Array[] = [wasm.subarray(0, HEADER_BYTES)];
   for (const { id, content } of sections) {
     if (id === SECTION.global) parts.push(...section(id, appended(content, [STEPS_GLOBAL])));
     else if (id === SECTION.export)
       parts.push(...section(id, appended(content, [...exported, exportOf(STEPS_EXPORT, index)])));
-    else if (id === SECTION.code) parts.push(...section(id, [meteredCode(content, step)]));
+    else if (id === SECTION.code) parts.push(...section(id, [meteredCode(content, step, prefixes)]));
     else parts.push(...section(id, [content]));
   }
   return Buffer.concat(parts);
@@ -93,42 +95,57 @@ function importedGlobals(imports: Uint8Array): number {
   let globals = 0;
   eachImport(imports, (kind) => {
     if (kind === 'global') globals++;
+    return undefined;
   });
   return globals;
 }
 
-function meteredCode(code: Uint8Array, step: Uint8Array): Uint8Array {
+function meteredCode(code: Uint8Array, step: Uint8Array, prefixes: ReadonlyMap<number, Prefix>): Uint8Array {
   const reader = createReader(code, 0);
   const count = reader.number();
   if (count > MAX_FUNCTIONS) throw new EngineError('the WASM module has too many functions');
   const parts: Uint8Array[] = [Uint8Array.from(leb(count))];
-  for (let left = count; left > 0; left--) {
+  for (let place = 0; place < count; place++) {
     const length = reader.number();
     const start = reader.at();
     const body = code.subarray(start, reader.skip(length));
-    const insertions = insertionsInto(body, step);
-    const inserted = insertions.reduce((sum, { code: one }) => sum + one.length, 0);
-    parts.push(Uint8Array.from(leb(body.length + inserted)));
-    let from = 0;
-    for (const insertion of insertions) {
-      parts.push(body.subarray(from, insertion.at), insertion.code);
-      from = insertion.at;
-    }
-    parts.push(body.subarray(from));
+    const prefix = prefixes.get(place);
+    if (prefix?.replaces === true) parts.push(...replaced(prefix.code));
+    else parts.push(...withInsertions(body, insertionsInto(body, step, prefix?.code)));
   }
   return Buffer.concat(parts);
+}
+
+/** A body without locals, with its length before it. */
+const replaced = (code: Uint8Array): readonly Uint8Array[] => [
+  Uint8Array.from([...leb(code.length + 2), 0x00]),
+  code,
+  Uint8Array.of(0x0b),
+];
+
+function withInsertions(body: Uint8Array, insertions: readonly Insertion[]): readonly Uint8Array[] {
+  const inserted = insertions.reduce((sum, { code }) => sum + code.length, 0);
+  const parts: Uint8Array[] = [Uint8Array.from(leb(body.length + inserted))];
+  let from = 0;
+  for (const { at, code } of insertions) {
+    parts.push(body.subarray(from, at), code);
+    from = at;
+  }
+  parts.push(body.subarray(from));
+  return parts;
 }
 
 type Insertion = { readonly at: number; readonly code: Uint8Array };
 
 /** A step behind the locals and behind the head of each loop, and what mends `with`. */
-function insertionsInto(body: Uint8Array, step: Uint8Array): readonly Insertion[] {
+function insertionsInto(body: Uint8Array, step: Uint8Array, prefix: Uint8Array | undefined): readonly Insertion[] {
   const reader = createReader(body, 0);
   for (let left = reader.number(); left > 0; left--) {
     reader.number();
     reader.byte();
   }
   const insertions: Insertion[] = [{ at: reader.at(), code: step }];
+  if (prefix !== undefined) insertions.push({ at: reader.at(), code: prefix });
   while (!reader.atEnd()) {
     const start = reader.at();
     const opcode = reader.byte();

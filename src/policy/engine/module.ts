@@ -6,6 +6,7 @@ import { defaultHostOptions, type HostOptions, type Session } from './context.ts
 import { EngineError } from './engine.ts';
 import { createHost, type Host, type ModuleExports, putText, textAt } from './host.ts';
 import { GLOBAL_EXPORT, MAX_STEPS, STEPS_EXPORT, withSteps } from './metering.ts';
+import { redirectedBuiltins } from './redirected.ts';
 import { minimumPages, PAGE_BYTES, pagesFor } from './wasm-memory.ts';
 
 /** A compiled module and what its instances need. */
@@ -266,8 +267,9 @@ function required(
 ): ReadonlyMap<number, Builtin> {
   const problem = missingBuiltins([...names.keys()], builtins);
   if (problem !== undefined) throw new EngineError(problem);
+  const wanted = [...[...names].map(([name, id]) => [id, name] as const), ...redirectedBuiltins];
   return new Map(
-    [...names].flatMap(([name, id]) => {
+    wanted.flatMap(([id, name]) => {
       const builtin = builtins.get(name);
       return builtin === undefined ? [] : [[id, builtin] as const];
     }),

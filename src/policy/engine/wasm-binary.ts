@@ -4,7 +4,16 @@ import { EngineError } from './engine.ts';
  * Reading and writing the binary format of modules (WebAssembly core specification, chapter 5).
  */
 
-export const SECTION = { import: 2, global: 6, export: 7, code: 10 } as const;
+export const SECTION = {
+  custom: 0,
+  type: 1,
+  import: 2,
+  function: 3,
+  global: 6,
+  export: 7,
+  code: 10,
+  data: 11,
+} as const;
 export const HEADER_BYTES = 8;
 
 export type Section = { readonly id: number; readonly content: Uint8Array };
@@ -25,12 +34,14 @@ export function sectionsOf(wasm: Uint8Array): readonly Section[] {
 /** Shows `see` each import (`pages`: the least of a memory) until it returns something. Throws EngineError. */
 export function eachImport<T>(
   imports: Uint8Array,
-  see: (kind: ImportKind, pages: number) => T | undefined,
+  see: (kind: ImportKind, pages: number, name: string) => T | undefined,
 ): T | undefined {
   const reader = createReader(imports, 0);
   for (let left = reader.number(); left > 0; left--) {
     reader.skip(reader.number());
-    reader.skip(reader.number());
+    const length = reader.number();
+    const start = reader.at();
+    const name = Buffer.from(imports.subarray(start, reader.skip(length))).toString('latin1');
     const kind = IMPORT_KINDS[reader.byte()];
     let pages = 0;
     if (kind === 'function') reader.number();
@@ -41,7 +52,7 @@ export function eachImport<T>(
       pages = reader.number();
       if (hasMaximum) reader.number();
     } else throw new EngineError('the WASM module has an import of an unknown kind');
-    const result = see(kind, pages);
+    const result = see(kind, pages, name);
     if (result !== undefined) return result;
   }
   return undefined;

@@ -19,5 +19,6 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: { readonly [module: string]: ModuleImports });
     readonly exports: { readonly [name: string]: unknown };
   }
+  function validate(bytes: Uint8Array): boolean;
   function compile(bytes: Uint8Array): Promise<Module>;
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"sync"
 
@@ -251,7 +252,8 @@ func address(segment []byte) int {
 	return at + 2
 }
 
-// split cuts a module into its functions, its data segments and the sections between, without names for debuggers.
+// split cuts a module into its functions, its data segments and the sections between. Of the names for debuggers it
+// leaves those of a few functions, by which they are found.
 func split(wasm []byte) [][]byte {
 	chunks := [][]byte{wasm[:8]}
 	for at := 8; at < len(wasm); {
@@ -261,6 +263,9 @@ func split(wasm []byte) [][]byte {
 		end := start + int(size)
 		switch id {
 		case custom:
+			if names := functionNames(wasm[start:end]); names != nil {
+				chunks = append(chunks, names)
+			}
 		case code, data:
 			count, n := binary.Uvarint(wasm[start:])
 			part := start + n
@@ -282,6 +287,50 @@ func split(wasm []byte) [][]byte {
 		at = end
 	}
 	return chunks
+}
+
+var kept = regexp.MustCompile(`^opa_(strings|cidr|json)_`)
+
+// functionNames gives a custom section with the names that are kept; nil when the content is another section's.
+func functionNames(content []byte) []byte {
+	at := 0
+	number := func() int {
+		value, n := binary.Uvarint(content[at:])
+		at += n
+		return int(value)
+	}
+	text := func() string {
+		length := number()
+		at += length
+		return string(content[at-length : at])
+	}
+	if text() != "name" {
+		return nil
+	}
+	var names []byte
+	count := 0
+	for at < len(content) {
+		part := content[at]
+		at++
+		length := number()
+		if part != 1 {
+			at += length
+			continue
+		}
+		for left := number(); left > 0; left-- {
+			index, name := number(), text()
+			if kept.MatchString(name) {
+				names = binary.AppendUvarint(names, uint64(index))
+				names = binary.AppendUvarint(names, uint64(len(name)))
+				names = append(names, name...)
+				count++
+			}
+		}
+	}
+	vector := append(binary.AppendUvarint(nil, uint64(count)), names...)
+	section := append([]byte("\x04name\x01"), binary.AppendUvarint(nil, uint64(len(vector)))...)
+	section = append(section, vector...)
+	return append(append([]byte{custom}, binary.AppendUvarint(nil, uint64(len(section)))...), section...)
 }
 
 type gzFile struct {

@@ -16,14 +16,7 @@ export const differences: { readonly [reason: string]: readonly Difference[] } =
   'objects and sets are iterated in the order of their hashes, not sorted': [
     of('[k | some k, _ in input]', '{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}'),
     of('[x | some x in {y | some y in input.l}]', '{"l": ["a", "b", "c", "d", "e", "f"]}'),
-    of('concat(",", {x | some x in input.l})', '{"l": ["b", "a", "c"]}'),
     of('[p | walk(input, [p, _])]', '{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}'),
-    of('json.marshal(input)', '{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}'),
-  ],
-  'an IPv4 address mapped to IPv6 is not in an IPv4 range': [
-    of('net.cidr_contains("10.0.0.0/8", input.a)', '{"a": "::ffff:10.0.0.1"}'),
-    of('net.cidr_contains("::ffff:10.0.0.0/104", input.a)', '{"a": "10.0.0.1"}'),
-    of('net.cidr_intersects("10.0.0.0/8", input.a)', '{"a": "::ffff:10.0.0.0/104"}'),
   ],
   'arithmetic is exact or has 18 digits; that of OPA has 64 bits': [
     of('input.n / 3', '{"n": 10}'),
@@ -34,10 +27,6 @@ export const differences: { readonly [reason: string]: readonly Difference[] } =
     of('floor(input.n / 86400000000000)', '{"n": -1}'),
   ],
   'nothing divided by nothing ends the evaluation instead of being undefined': [of('input.n / input.n', '{"n": 0}')],
-  'format_int takes integers up to 2^31 - 1 and ends the evaluation for larger ones': [
-    of('format_int(input.n, 10)', '{"n": 2147483648}'),
-    of('format_int(input.n, 10)', '{"n": -5000000000}'),
-  ],
   'json.filter and json.remove trap on an empty path': [
     of('json.filter(input.d, input.k)', '{"d": {"a": 1}, "k": [""]}'),
     of('json.remove(input.d, input.k)', '{"d": {"a": 1}, "k": [[]]}'),
@@ -46,7 +35,6 @@ export const differences: { readonly [reason: string]: readonly Difference[] } =
   'bytes that are no UTF-8 become one replacement character, not one for each': [
     of('base64.decode(input.t)', '{"t": "4oU="}'),
   ],
-  'an empty text is replaced without end': [of('replace("abc", input.t, "_")', '{"t": ""}')],
   'an empty text is found at 0': [of('indexof("abc", input.t)', '{"t": ""}')],
   'Base64 may lack its padding, and may not be empty': [
     of('base64.decode(input.t)', '{"t": "YQ"}'),
@@ -63,7 +51,6 @@ export const differences: { readonly [reason: string]: readonly Difference[] } =
     of('to_number(input.t)', '{"t": "1e400"}'),
   ],
   'half a surrogate pair ends the evaluation': [of('json.unmarshal(input.t)', String.raw`{"t": "\"\\ud800\""}`)],
-  'JSON is written without escapes for HTML': [of('json.marshal(input.t)', '{"t": "<&>"}')],
   'RE2 of its own version': [
     of('regex.match(input.t, "a")', '{"t": "(?<name>a)"}'),
     of('regex.match(input.t, "a")', String.raw`{"t": "\\C"}`),

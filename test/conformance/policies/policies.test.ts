@@ -23,7 +23,7 @@ import { OPA, type OpaServer, startOpa } from './opa-server.ts';
 
 const SEED = 20_260_304;
 const VARIANTS = 5;
-const POLICIES_PER_MODULE = 60;
+const POLICIES_PER_MODULE = 240;
 /** One kind only, for whoever works on it: the start of the policies' names. */
 const only = process.env['POLICIES'] ?? '';
 
