@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
+import { readLimited } from '../../lib/read-limited.ts';
 import { type BundleFiles, bundleLimits, unpack } from '../unpack.ts';
 import { readFolder } from './folder.ts';
-import { readLimited } from '../../lib/read-limited.ts';
 import type { BundleSource } from './source.ts';
 
 /** A bundle archive, or a folder laid out like one. A version's tag is the digest of its content. */

@@ -1,8 +1,8 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readLimited } from '../../lib/read-limited.ts';
 import { BundleError } from '../error.ts';
 import { type BundleFiles, bundleLimits } from '../unpack.ts';
-import { readLimited } from '../../lib/read-limited.ts';
 
 /** What belongs to a bundle; Rego sources are looked at by name only. */
 const PART =

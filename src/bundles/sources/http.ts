@@ -1,9 +1,9 @@
 import { request } from 'undici';
 import type { ServiceConfig } from '../../config/schema.ts';
 import { readBounded } from '../../lib/bounded-body.ts';
+import { readLimited } from '../../lib/read-limited.ts';
 import { BundleError } from '../error.ts';
 import { bundleLimits, unpack } from '../unpack.ts';
-import { readLimited } from '../../lib/read-limited.ts';
 import type { BundleSource } from './source.ts';
 
 const DOWNLOAD_MS = 60_000;
