@@ -6,6 +6,7 @@ import type { Commands, Running, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
 import { createDecider, decisionPath } from './compose/decider.ts';
 import { inspectBundle } from './compose/inspect.ts';
+import { createTls } from './compose/tls.ts';
 import { createDecisionLog } from './decisions/decision-log.ts';
 import { createConsoleSink, openStandardOutput } from './decisions/sinks/console.ts';
 import { createFileSink } from './decisions/sinks/file.ts';
@@ -68,13 +69,15 @@ async function startServer(settings: Settings): Promise<Running> {
     defaultDecision: config.default_decision.replace(/^\/+|\/+$/g, ''),
   };
   const addresses = { extAuthz: '', api: '', diagnostic: '' };
+  const tls = createTls(config.postern.tls, { log, metrics, clock });
 
   const stopAll = await startAll(
     [
+      tls.part,
       { name: 'decision log', stop: decisionLog.stop },
       ...decider.parts,
       listener('API', async () => {
-        const api = await startApi(settings.apiAddress, apiParts);
+        const api = await startApi(settings.apiAddress, { ...apiParts, tls: tls.api() });
         addresses.api = api.address;
         return api.stop;
       }),
@@ -93,6 +96,7 @@ async function startServer(settings: Settings): Promise<Running> {
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
           reflection: plugin['enable-reflection'],
+          tls: tls.extAuthz(),
         });
         addresses.extAuthz = extAuthz.address;
         return () => extAuthz?.drain(drain.timeout_seconds * 1000);

@@ -29,7 +29,14 @@ test('no refusal can be taken for an allow', () => {
 });
 
 test('links between documents lead somewhere', () => {
-  const documents = ['README.md', 'docs/builtins.md', 'docs/lifecycle.md', 'docs/operating.md', 'docs/reasons.md'];
+  const documents = [
+    'README.md',
+    'docs/builtins.md',
+    'docs/identity.md',
+    'docs/lifecycle.md',
+    'docs/operating.md',
+    'docs/reasons.md',
+  ];
   for (const document of documents) {
     for (const [, target = ''] of read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
       assert.ok(existsSync(join(root, dirname(document), target)), `${document}: ${target}`);

@@ -1,3 +1,4 @@
+import type { ServerTls } from '../lib/tls-server.ts';
 import type { Snapshot } from '../model/evaluation.ts';
 
 /** What the HTTP API shows; compose.ts fills it in. */
@@ -12,4 +13,6 @@ export type ApiParts = {
   readonly metrics: { readonly contentType: string; readonly expose: () => Promise<string> };
   readonly newDecisionId: () => string;
   readonly defaultDecision: string;
+  /** Of the API's listener, not of the diagnostic one; undefined: without encryption. */
+  readonly tls?: ServerTls | undefined;
 };

@@ -1,5 +1,8 @@
 import { existsSync, unlinkSync } from 'node:fs';
+import type { RequestListener, Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import fastify, { type FastifyInstance } from 'fastify';
+import type { ServerTls } from '../lib/tls-server.ts';
 import { serveData } from './data.ts';
 import { serveHealth } from './health.ts';
 import type { ApiParts } from './ports.ts';
@@ -14,7 +17,7 @@ const MAX_BODY_BYTES = 65_536;
 
 /** The HTTP API: OPA's data, health, status and config endpoints. Rejects when it cannot listen. */
 export function startApi(address: string, parts: ApiParts): Promise<HttpListener> {
-  const app = createApp();
+  const app = createApp(parts.tls);
   serveHealth(app, parts);
   serveMetrics(app, parts);
   serveData(app, parts);
@@ -31,12 +34,13 @@ export function startDiagnostics(address: string, parts: ApiParts): Promise<Http
   return listen(app, address);
 }
 
-function createApp(): FastifyInstance {
+const timeouts = { requestTimeout: 10_000, connectionTimeout: 30_000, keepAliveTimeout: 30_000 };
+
+function createApp(tls?: ServerTls): FastifyInstance {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: 10_000,
-    connectionTimeout: 30_000,
-    keepAliveTimeout: 30_000,
+    ...timeouts,
+    ...(tls === undefined ? {} : { serverFactory: secureServers(tls) }),
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 1024 },
   });
@@ -51,6 +55,18 @@ function createApp(): FastifyInstance {
   );
   return app;
 }
+
+/** Fastify makes a server for each address of a name; each needs the guard, and timeouts that it leaves to factories. */
+const secureServers =
+  (tls: ServerTls) =>
+  (handler: RequestListener): Server => {
+    const server = createHttpsServer(tls.options(), handler);
+    server.requestTimeout = timeouts.requestTimeout;
+    server.keepAliveTimeout = timeouts.keepAliveTimeout;
+    server.setTimeout(timeouts.connectionTimeout);
+    tls.guard(server);
+    return server as unknown as Server;
+  };
 
 function serveMetrics(app: FastifyInstance, { metrics }: ApiParts): void {
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.expose()));

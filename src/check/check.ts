@@ -5,9 +5,10 @@ import type { Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
 import type { JsonObject } from '../model/json.ts';
+import type { PassOn } from '../model/pass-on.ts';
 import { buildInput, type InputOptions } from './input.ts';
 import { classOf, httpStatusOf, type Outcome, reasonOf, refuse } from './outcome.ts';
-import type { Identify, PinSnapshot, ReadDecision, RecordDecision } from './ports.ts';
+import type { DescribeContext, Identify, PassRequestOn, PinSnapshot, ReadDecision, RecordDecision } from './ports.ts';
 import { screen } from './screen.ts';
 
 export type CheckParts = {
@@ -17,6 +18,10 @@ export type CheckParts = {
   readonly toDecision: ReadDecision;
   readonly record: RecordDecision;
   readonly input: InputOptions;
+  /** What becomes `input.context`, if it is configured. */
+  readonly contextOf: DescribeContext | undefined;
+  /** How a request that is let through is changed, if anything about that is configured. */
+  readonly passOnOf: PassRequestOn | undefined;
   readonly dryRun: boolean;
   /** Checks under way at once before further ones are turned away. */
   readonly maxInFlight: number;
@@ -36,6 +41,8 @@ export type Answer = {
   readonly outcome: Outcome;
   readonly dryRun: boolean;
   readonly identity: Identity | undefined;
+  /** Only for a request that may be let through. */
+  readonly passOn: PassOn | undefined;
 };
 
 export type Check = (call: CheckCall) => Promise<Answer>;
@@ -77,7 +84,7 @@ export function createCheck(parts: CheckParts): Check {
     if (!caller.ok) return refuse(caller.reason, caller.cause);
     progress.identity = caller.identity;
 
-    const built = buildInput(facts, caller.identity, parts.input);
+    const built = buildInput(facts, caller.identity, parts.contextOf?.(facts, caller.identity), parts.input);
     progress.inputAt = clock.monotonicMs();
     if (!built.ok) return built.outcome;
     progress.derived = built.input.derived;
@@ -110,12 +117,16 @@ export function createCheck(parts: CheckParts): Check {
       evaluatedAt: 0,
     };
     let outcome: Outcome = refuse('internal_error');
+    let passOn: PassOn | undefined;
     let snapshot: Snapshot | undefined;
     inFlight++;
     try {
       snapshot = parts.pin();
       const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
       outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
+      if (outcome.kind === 'verdict' && progress.facts !== undefined) {
+        passOn = parts.passOnOf?.(progress.facts, progress.identity);
+      }
     } catch (error) {
       outcome = refuse('internal_error', messageOf(error));
     } finally {
@@ -148,7 +159,7 @@ export function createCheck(parts: CheckParts): Check {
     } catch {
       // A log that fails must not change the answer; the log counts what it lost.
     }
-    return { decisionId, outcome, dryRun: parts.dryRun, identity: progress.identity };
+    return { decisionId, outcome, dryRun: parts.dryRun, identity: progress.identity, passOn };
   };
 }
 

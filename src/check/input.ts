@@ -24,10 +24,11 @@ export type Input = {
 
 const version: JsonObject = { ext_authz: 'v3', encoding: 'protojson' };
 
-/** Builds the input document: the message, what is parsed from it, and `identity` when it is configured. */
+/** Builds the input document: the message, what is parsed from it, and `identity` and `context` when they are configured. */
 export function buildInput(
   facts: RequestFacts,
   identity: Identity | undefined,
+  context: JsonObject | undefined,
   options: InputOptions,
 ): { readonly ok: true; readonly input: Input } | { readonly ok: false; readonly outcome: Outcome } {
   const derived: MutableJsonObject = emptyObject();
@@ -56,6 +57,7 @@ export function buildInput(
   }
   if (facts.sourcePrincipal !== '') derived['source_principal'] = facts.sourcePrincipal;
   if (identity !== undefined) derived['identity'] = identity as unknown as Json;
+  if (context !== undefined) derived['context'] = context;
   const message = headers === facts.headers ? facts.message : withHeaders(facts.message, headers);
   const document: MutableJsonObject = Object.assign(emptyObject(), message, derived);
   return { ok: true, input: { text: stringify(document), derived } };

@@ -22,6 +22,7 @@ type Codes = {
 
 const unauthenticated: Codes = { grpc: 16, http: 401, category: 'unauthenticated', outcome: 'deny' };
 const badPolicy: Codes = { grpc: 7, http: 403, category: 'forbidden', outcome: 'fault' };
+const unwanted: Codes = { grpc: 7, http: 403, category: 'forbidden', outcome: 'deny' };
 const unreadable: Codes = { grpc: 7, http: 400, category: 'bad_request', outcome: 'deny' };
 const tooLarge: Codes = { grpc: 8, http: 413, category: 'too_large', outcome: 'deny' };
 const unavailable: Codes = { grpc: 14, http: 503, category: 'unavailable', outcome: 'fault' };
@@ -29,6 +30,7 @@ const unavailable: Codes = { grpc: 14, http: 503, category: 'unavailable', outco
 /** The one table from a reason to its codes. No entry can be an allow: the type of `grpc` has no 0. */
 export const refusals: { readonly [reason in RefusalReason]: Codes } = {
   token_missing: unauthenticated,
+  token_forbidden: unwanted,
   token_malformed: unauthenticated,
   token_too_large: unauthenticated,
   token_signature: unauthenticated,

@@ -1,8 +1,9 @@
 import type { Decision } from '../model/decision.ts';
 import type { Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
-import type { IdentityResult } from '../model/identity.ts';
-import type { Json } from '../model/json.ts';
+import type { Identity, IdentityResult } from '../model/identity.ts';
+import type { Json, JsonObject } from '../model/json.ts';
+import type { PassOn } from '../model/pass-on.ts';
 import type { DecisionRecord } from '../model/record.ts';
 
 /*
@@ -18,5 +19,10 @@ export type PinSnapshot = () => Snapshot | undefined;
 
 /** A policy's result as a decision. Throws when its shape is odd. */
 export type ReadDecision = (result: Json) => Decision;
+
+export type DescribeContext = (facts: RequestFacts, identity: Identity | undefined) => JsonObject;
+
+/** Undefined: the request goes on as it is. */
+export type PassRequestOn = (facts: RequestFacts, identity: Identity | undefined) => PassOn | undefined;
 
 export type RecordDecision = (record: DecisionRecord) => void;

@@ -15,6 +15,8 @@ import { openLane } from '../policy/lane.ts';
 import { type PreparedSnapshot, prepareSnapshot } from '../policy/snapshot.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { stringify } from '../values/json.ts';
+import { createDescription } from './context.ts';
+import { createPassOn } from './pass-on.ts';
 import { createPolicyNetwork } from './policy-network.ts';
 import { createPolicySource } from './policy-source.ts';
 
@@ -114,6 +116,8 @@ export function createDecider(
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
     record,
+    contextOf: createDescription(config.postern.context, clock),
+    passOnOf: createPassOn(identity),
     dryRun: plugin['dry-run'],
     maxInFlight: evaluation.max_in_flight,
     budgetMs: evaluation.budget_ms,

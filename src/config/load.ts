@@ -174,7 +174,16 @@ function contradictionsIn(
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
   }
-  (isSound('postern') ? (config.postern.identity?.issuers ?? []) : []).forEach((issuer, i) => {
+  const identity = isSound('postern') ? config.postern.identity : undefined;
+  if (identity?.required === true && identity.issuers.length === 0) {
+    problems.push('postern.identity.issuers: needed, because tokens are required');
+  }
+  if (identity?.rules.some(({ paths }) => paths.length > 0) === true && config.postern.paths === 'off') {
+    problems.push('postern.identity.rules: paths cannot be relied on while postern.paths is off');
+  }
+  const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
+  if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
+  (identity?.issuers ?? []).forEach((issuer, i) => {
     const places = [issuer.jwks_uri, issuer.jwks_file, issuer.jwks, issuer.discovery || undefined];
     if (places.filter((place) => place !== undefined).length !== 1) {
       problems.push(`postern.identity.issuers.${i}: exactly one of jwks_uri, jwks_file, jwks and discovery is needed`);
@@ -186,6 +195,7 @@ function contradictionsIn(
       problems.push(`postern.identity.issuers.${i}.jwks_file: ${issuer.jwks_file} cannot be read`);
     }
   });
+  problems.push(...tlsContradictions(isSound('postern') ? config.postern.tls : undefined, isReadable));
   const descriptor = plugin?.['proto-descriptor'];
   if (descriptor !== undefined && !isReadable(descriptor)) {
     problems.push(`plugins.envoy_ext_authz_grpc.proto-descriptor: ${descriptor} cannot be read`);
@@ -195,6 +205,31 @@ function contradictionsIn(
     problems.push('plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets: bounds must grow');
   }
   return problems;
+}
+
+function tlsContradictions(tls: Config['postern']['tls'], isReadable: (file: string) => boolean): string[] {
+  if (tls === undefined) return [];
+  const files = [
+    ['cert', tls.cert],
+    ['key', tls.key],
+    ['client_ca', tls.client_ca],
+  ] as const;
+  const problems = files.flatMap(([key, file]) =>
+    file === undefined || isReadable(file) ? [] : [`postern.tls.${key}: ${file} cannot be read`],
+  );
+  if (tls.allowed_client_sans.length > 0 && tls.client_ca === undefined) {
+    problems.push('postern.tls.allowed_client_sans: needs client_ca');
+  }
+  return problems;
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en-US', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function deepFreeze<T>(value: T): T {

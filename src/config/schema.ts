@@ -12,6 +12,10 @@ const seconds = (description: string, fallback: number, minimum = 0) =>
 const count = (description: string, fallback: number, minimum: number, maximum: number) =>
   Type.Integer({ description, default: fallback, minimum, maximum });
 const flag = (description: string, fallback: boolean) => Type.Boolean({ description, default: fallback });
+const nullable = (description: string) =>
+  Type.Union([Type.String({ minLength: 1 }), Type.Null()], { description, default: null });
+const names = (description: string) =>
+  Type.Array(Type.String({ minLength: 1 }), { description, default: [], maxItems: 1000 });
 /** A section that may be left out; then it has its defaults. */
 const section = <T extends Type.TProperties>(properties: T, extra: object = {}) =>
   Type.Object(properties, { default: {}, ...extra });
@@ -126,19 +130,90 @@ const identity = Type.Object(
     required: flag('Without a valid token: 401. When false, an absent token is anonymous, a bad one still 401.', true),
     token: section(
       {
-        header: Type.Literal('authorization', { description: 'Where the token is.', default: 'authorization' }),
-        cookie: Type.Null({ description: 'Not available yet.', default: null }),
-        query: Type.Null({ description: 'Not available yet.', default: null }),
-        forward: Type.Literal(true, { description: 'The token is passed on upstream.', default: true }),
+        header: text('Header that carries the token.', {
+          default: 'authorization',
+          pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        }),
+        scheme: Type.Union([Type.Literal('bearer'), Type.Literal('none')], {
+          description: '`bearer`: the token follows this word; `none`: it is the whole value of the header.',
+          default: 'bearer',
+        }),
+        cookie: nullable('Cookie that may carry the token instead.'),
+        query: nullable('Query parameter that may carry the token instead.'),
+        forward: flag('Whether the token is passed on upstream.', true),
       },
       strict,
+    ),
+    rules: Type.Array(
+      Type.Object(
+        {
+          hosts: names('Hosts, or `*.DOMAIN`; empty: all.'),
+          paths: names('Paths, or `/PREFIX/*` for all that is below; empty: all.'),
+          methods: names('Methods; empty: all.'),
+          token: Type.Union([Type.Literal('required'), Type.Literal('optional'), Type.Literal('forbidden')], {
+            description: 'Whether such a request must, may or must not have a token.',
+          }),
+        },
+        strict,
+      ),
+      { description: 'Where `required` does not hold; the first rule that fits counts.', default: [], maxItems: 1000 },
+    ),
+    workload: section(
+      {
+        trust_domains: names(
+          "SPIFFE trust domains whose workloads become `input.identity.workload`, by Envoy's `source.principal`.",
+        ),
+        xfcc: flag(
+          'Take the workload from X-Forwarded-Client-Cert instead; only where a trusted proxy sets it.',
+          false,
+        ),
+      },
+      strict,
+    ),
+    claims_to_headers: Type.Record(Type.String(), text('A header.', { pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }), {
+      description: 'Claims (dotted paths) that are passed on upstream, with the header for each.',
+      default: {},
+    }),
+    identity_headers: names(
+      'Headers that are removed from requests in every spelling, since upstreams take them for an identity: names, or beginnings with `*`. Those of `claims_to_headers` always are.',
+    ),
+    remove_forwarded: flag(
+      'Remove X-Forwarded-For, X-Envoy-Internal and X-Forwarded-Client-Cert from requests as well.',
+      false,
     ),
     keys_directory: Type.Optional(
       text('Directory in which key sets are kept, for a start while the identity provider is down.'),
     ),
-    issuers: Type.Array(issuer, { description: 'Whose tokens are accepted.', minItems: 1, maxItems: 100 }),
+    issuers: Type.Array(issuer, {
+      description: 'Whose tokens are accepted. Empty: tokens are not looked at.',
+      default: [],
+      maxItems: 100,
+    }),
   },
   { ...strict, description: 'Who is calling. Without this section tokens are left to the policy.' },
+);
+
+const tls = Type.Object(
+  {
+    cert: text("PEM file with the server's certificate, and after it the intermediate ones."),
+    key: text('PEM file with its private key, without a passphrase.'),
+    client_ca: Type.Optional(
+      text('PEM file with authorities. Clients must show a certificate of one of them, or are refused.'),
+    ),
+    allowed_client_sans: Type.Array(text('A name.'), {
+      description:
+        "Names, URI or DNS, one of which a client's certificate must have; compared exactly, `*` is a star. Empty: every client that `client_ca` vouches for.",
+      default: [],
+      maxItems: 1000,
+    }),
+    min_version: Type.Union([Type.Literal('TLSv1.3'), Type.Literal('TLSv1.2')], {
+      description: 'Oldest version that is spoken.',
+      default: 'TLSv1.3',
+    }),
+    api: flag('The same on the HTTP API, not only on the ext_authz listener.', false),
+    reload_seconds: seconds('How often the files are looked at.', 5, 0.05),
+  },
+  { ...strict, description: 'TLS on the ext_authz listener. Without this section it is not encrypted.' },
 );
 
 const postern = section(
@@ -149,7 +224,33 @@ const postern = section(
         '`standard` refuses paths, hosts and methods that can be read in two ways; `strict` also `%2f`, `%5c` and `;`; `off` leaves them to the policy.',
       default: 'standard',
     }),
+    tls: Type.Optional(tls),
     identity: Type.Optional(identity),
+    context: Type.Optional(
+      Type.Object(
+        {
+          client_ip: section(
+            {
+              trusted_hops: Type.Integer({
+                description:
+                  "How many of the last entries of X-Forwarded-For trusted proxies wrote, the asking Envoy included. 0: the client is Envoy's peer.",
+                default: 0,
+                minimum: 0,
+                maximum: 100,
+              }),
+            },
+            strict,
+          ),
+          time_zone: text('Zone of `hour` and `weekday`.', { default: 'UTC' }),
+          max_subjects: count('Subjects whose requests are counted one by one.', 100_000, 1000, 10_000_000),
+        },
+        {
+          ...strict,
+          description:
+            'Adds `input.context`: time, client_ip, authentication_age_seconds, request (content_type, content_length, body_bytes), subject_requests_per_minute.',
+        },
+      ),
+    ),
     evaluation: section(
       {
         budget_ms: Type.Number({

@@ -1,16 +1,11 @@
-import type { Http2Server, ServerHttp2Session } from 'node:http2';
+import type { Http2SecureServer, ServerHttp2Session } from 'node:http2';
 import { constants } from 'node:http2';
-import {
-  Server,
-  ServerCredentials,
-  type ServerUnaryCall,
-  type ServiceDefinition,
-  type sendUnaryData,
-} from '@grpc/grpc-js';
+import { Server, type ServerUnaryCall, type ServiceDefinition, type sendUnaryData } from '@grpc/grpc-js';
 import type { Check } from '../check/check.ts';
 import { refuse } from '../check/outcome.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
+import type { ServerTls } from '../lib/tls-server.ts';
 import { uuid7 } from '../lib/uuid7.ts';
 import type { RefusalReason } from '../model/reasons.ts';
 import { clearSocketFile, parseAddress } from './address.ts';
@@ -19,6 +14,7 @@ import { addReflection } from './reflection.ts';
 import { readRequest } from './request.ts';
 import { refusal, writeResponse } from './response.ts';
 import { DEADLINE_KEY, guardStreams } from './stream-guard.ts';
+import { beforeListening, credentialsOf } from './tls.ts';
 
 export type ServerOptions = {
   readonly address: string;
@@ -30,6 +26,8 @@ export type ServerOptions = {
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
   readonly reflection: boolean;
+  /** Undefined: without encryption. */
+  readonly tls?: ServerTls | undefined;
 };
 
 export type ExtAuthzServer = {
@@ -88,13 +86,9 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   server.addService(healthService, { ...health.handlers });
   if (options.reflection) await addReflection(server);
   if (socketFile !== undefined) await clearSocketFile(socketFile);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(new Error(`cannot listen on ${options.address}: ${error.message}`)),
-    );
-  });
   const sessions = new Set<ServerHttp2Session>();
-  for (const http2 of http2ServersOf(server)) {
+  beforeListening(server, (http2) => {
+    options.tls?.guard(http2 as Http2SecureServer);
     http2.on('session', (session) => {
       sessions.add(session);
       session.once('close', () => sessions.delete(session));
@@ -106,7 +100,12 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
       method: CHECK,
       refuse: refuseUnread,
     });
-  }
+  });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(target, credentialsOf(options.tls), (error, bound) =>
+      error === null ? resolve(bound) : reject(new Error(`cannot listen on ${options.address}: ${error.message}`)),
+    );
+  });
   return {
     address: socketFile === undefined ? target.replace(/:[0-9]+$/, `:${port}`) : options.address,
     readinessChanged: health.changed,
@@ -115,14 +114,6 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
       return drain(server, sessions, timeoutMs);
     },
   };
-}
-
-/** grpc-js keeps its HTTP/2 servers to itself, and offers no other place to look at a stream before it does. */
-function http2ServersOf(server: Server): readonly Http2Server[] {
-  const { http2Servers } = server as unknown as { readonly http2Servers?: ReadonlyMap<Http2Server, unknown> };
-  const found = [...(http2Servers?.keys() ?? [])];
-  if (found.length === 0) throw new Error('this version of grpc-js keeps its HTTP/2 servers elsewhere');
-  return found;
 }
 
 function refuseHere({ clock, onRefused }: ServerOptions, reason: RefusalReason): Buffer {

@@ -2,15 +2,19 @@ import type { IdentityConfig, IssuerConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import type { RequestFacts } from '../model/facts.ts';
-import type { Identity, IdentityResult } from '../model/identity.ts';
-import { bearerOf } from './bearer.ts';
+import type { Identity, IdentityResult, TokenPlace, Workload } from '../model/identity.ts';
+import { oddityOf } from './bearer.ts';
 import { createTokenCache } from './cache.ts';
 import { checkClaims, checkType, TokenError } from './claims.ts';
 import { createJwks, type Jwks } from './jwks.ts';
 import { keyOriginsOf } from './key-origin.ts';
 import { createKeyStore } from './key-store.ts';
+import { createRules } from './rules.ts';
+import { workloadOf } from './spiffe.ts';
 import { readTokenPart } from './token-json.ts';
+import { tokensOf } from './token-source.ts';
 import { KeysUnavailable, verifySignature } from './verify.ts';
+import { workloadOfXfcc } from './xfcc.ts';
 
 export type IdentifyOptions = {
   readonly config: IdentityConfig;
@@ -36,10 +40,12 @@ export type Identification = {
 
 type Issuer = { readonly config: IssuerConfig; readonly jwks: Jwks };
 
-const anonymous: IdentityResult = { ok: true, identity: { authenticated: false } };
-const missing: IdentityResult = { ok: false, reason: 'token_missing', cause: 'no bearer token' };
+const anonymous: Identity = { authenticated: false };
+const missing: IdentityResult = { ok: false, reason: 'token_missing', cause: 'no token' };
+const unwanted: IdentityResult = { ok: false, reason: 'token_forbidden', cause: 'a token where none may be' };
+const several: IdentityResult = { ok: false, reason: 'authorization_ambiguous', cause: 'more than one token' };
 
-/** Who is calling: the bearer token of a request, verified. */
+/** Who is calling: the token of a request, verified, and the workload that its connection belongs to. */
 export function createIdentify(options: IdentifyOptions): Identification {
   const { config, clock, random, log } = options;
   const cache = createTokenCache(clock);
@@ -91,14 +97,40 @@ export function createIdentify(options: IdentifyOptions): Identification {
   }
 
   const all = [...issuers.values()];
+  const { trust_domains: trustDomains, xfcc } = config.workload;
+  const needOf = createRules(config);
+
+  function workloadIn(facts: RequestFacts): Workload | undefined {
+    if (trustDomains.length === 0) return undefined;
+    if (!xfcc) return workloadOf(facts.sourcePrincipal, trustDomains);
+    const header = onlyHeader(facts, 'x-forwarded-client-cert');
+    return header === undefined ? undefined : workloadOfXfcc(header, trustDomains);
+  }
+
+  function fromToken(facts: RequestFacts): IdentityResult | Promise<IdentityResult> {
+    const need = needOf(facts);
+    const found = tokensOf(facts, config.token);
+    if (found === 'ambiguous') return several;
+    const [first, ...others] = found;
+    if (first === undefined) return need === 'required' ? missing : { ok: true, identity: anonymous };
+    if (need === 'forbidden') return unwanted;
+    const { token, source } = first;
+    if (others.some((other) => other.token !== token)) return several;
+    const oddity = oddityOf(token);
+    if (oddity !== undefined) return { ok: false, ...oddity };
+    const known = cache.get(token);
+    options.onCache(known !== undefined);
+    if (known !== undefined) return { ok: true, identity: withPlace(known, source) };
+    return source === 'header' ? verify(token) : verify(token).then((result) => placed(result, source));
+  }
+
   return {
     identify: (facts) => {
-      const bearer = bearerOf(facts);
-      if (bearer.kind === 'absent') return config.required ? missing : anonymous;
-      if (bearer.kind === 'refused') return { ok: false, reason: bearer.reason, cause: bearer.cause };
-      const known = cache.get(bearer.token);
-      options.onCache(known !== undefined);
-      return known === undefined ? verify(bearer.token) : { ok: true, identity: known };
+      const result: IdentityResult | Promise<IdentityResult> =
+        all.length === 0 ? { ok: true, identity: anonymous } : fromToken(facts);
+      const workload = workloadIn(facts);
+      if (workload === undefined) return result;
+      return result instanceof Promise ? result.then((done) => joined(done, workload)) : joined(result, workload);
     },
     start: async () => {
       await Promise.all(all.map(({ jwks }) => jwks.start()));
@@ -109,4 +141,22 @@ export function createIdentify(options: IdentifyOptions): Identification {
     isReady: () => all.every(({ jwks }) => jwks.current() !== undefined),
     status: () => Object.fromEntries(all.map(({ config: { issuer }, jwks }) => [issuer, jwks.status()])),
   };
+}
+
+/** What is remembered of a token says header; a copy is made only where that is not so. */
+const withPlace = (identity: Identity, source: TokenPlace): Identity =>
+  source === 'header' || identity.token === undefined
+    ? identity
+    : { ...identity, token: { ...identity.token, source } };
+
+const placed = (result: IdentityResult, source: TokenPlace): IdentityResult =>
+  result.ok && result.identity !== undefined ? { ok: true, identity: withPlace(result.identity, source) } : result;
+
+const joined = (result: IdentityResult, workload: Workload): IdentityResult =>
+  result.ok ? { ok: true, identity: { ...(result.identity ?? anonymous), workload } } : result;
+
+/** The value of a header that is there once, in whatever spelling. */
+function onlyHeader({ headers, headerList }: RequestFacts, name: string): string | undefined {
+  const values = [...Object.entries(headers), ...headerList].filter(([key]) => key.toLowerCase() === name);
+  return values.length === 1 ? values[0]?.[1] : undefined;
 }

@@ -1,6 +1,19 @@
 import type { JsonObject } from './json.ts';
 import type { RefusalReason } from './reasons.ts';
 
+export type TokenPlace = 'header' | 'cookie' | 'query';
+
+/** A SPIFFE ID, taken apart (https://spiffe.io/docs/latest/spiffe-specs/spiffe-id/). */
+export type Workload = {
+  readonly spiffe_id: string;
+  readonly trust_domain: string;
+  /** With its leading slash; empty for the ID of a trust domain itself. */
+  readonly path: string;
+  /** Where the path is `/ns/NAMESPACE/sa/ACCOUNT`, Kubernetes' convention. */
+  readonly namespace?: string;
+  readonly service_account?: string;
+};
+
 /** Who is calling, after verification; becomes `input.identity`. */
 export type Identity = {
   readonly authenticated: boolean;
@@ -12,8 +25,9 @@ export type Identity = {
     readonly kid?: string;
     /** Seconds since the epoch (RFC 7519 section 4.1.4). */
     readonly expires_at: number;
-    readonly source: 'header';
+    readonly source: TokenPlace;
   };
+  readonly workload?: Workload;
 };
 
 /** Who is calling, or why the caller is turned away. An absent identity: none is configured. */

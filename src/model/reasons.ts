@@ -1,6 +1,7 @@
 /** Why Postern itself refused. A closed list: docs/reasons.md explains each, a test keeps the two equal. */
 export const refusalReasons = [
   'token_missing',
+  'token_forbidden',
   'token_malformed',
   'token_too_large',
   'token_signature',

@@ -27,6 +27,10 @@ export type Metrics = {
   /** Decisions lost for one sink; without a name, for all. */
   readonly logDropped: (count: number, sink?: string) => void;
   readonly logFailed: () => void;
+  /** When the server's certificate ends, ms since the epoch. */
+  readonly tlsExpires: (atMs: number) => void;
+  readonly tlsReloadFailed: () => void;
+  readonly tlsRefused: (listener: string, reason: string) => void;
   /** Values read at scrape time. */
   readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
   readonly contentType: string;
@@ -96,6 +100,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     help: 'Failures to write the decision log.',
     registers,
   });
+  const tls = createTlsMetrics(registry);
   const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
   logLines.inc({ result: 'dropped', sink: 'all' }, 0);
 
@@ -118,6 +123,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
+    ...tls,
     observe: ({ isReady, wasmMemoryBytes }) => {
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', () => Number(isReady()));
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', wasmMemoryBytes);
@@ -136,6 +142,35 @@ export function createMetrics(options: MetricsOptions): Metrics {
       },
     });
   }
+}
+
+function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tlsReloadFailed' | 'tlsRefused'> {
+  const registers = [registry];
+  const failures = new Counter({
+    name: 'postern_tls_reload_failures_total',
+    help: 'Looks at changed certificate files that could not be used; the certificates before keep serving.',
+    registers,
+  });
+  const refused = new Counter({
+    name: 'postern_tls_refused_connections_total',
+    help: 'Connections that were refused in or after the TLS handshake.',
+    labelNames: ['listener', 'reason'] as const,
+    registers,
+  });
+  let expiry: Gauge | undefined;
+  return {
+    tlsExpires: (atMs) => {
+      // Made late: without a certificate it would say 1970, which is an alert.
+      expiry ??= new Gauge({
+        name: 'postern_tls_certificate_expiry_timestamp_seconds',
+        help: "When the server's TLS certificate expires.",
+        registers,
+      });
+      expiry.set(atMs / 1000);
+    },
+    tlsReloadFailed: () => failures.inc(),
+    tlsRefused: (listener, reason) => refused.inc({ listener, reason }),
+  };
 }
 
 /** Codes that opa-envoy-plugin counts errors by (internal/errors.go). */

@@ -51,7 +51,7 @@ const base64 = (text: string): string => Buffer.from(text, 'latin1').toString('b
 /** A record as the check makes it, with the parts of the input that the request allows. */
 export function recordOf(request: Request, over: Partial<DecisionRecord> = {}, identity?: Identity): DecisionRecord {
   const facts = factsOf(request);
-  const built = buildInput(facts, identity, { paths: 'off', skipBody: false, protoDescriptor: undefined });
+  const built = buildInput(facts, identity, undefined, { paths: 'off', skipBody: false, protoDescriptor: undefined });
   return {
     decisionId: '01890a5d-ac96-774b-bcce-b302099a8057',
     timeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),

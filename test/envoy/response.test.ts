@@ -16,6 +16,7 @@ const answer = (outcome: Answer['outcome'], dryRun = false): Answer => ({
   outcome,
   dryRun,
   identity: undefined,
+  passOn: undefined,
 });
 const verdict = (result: Json): Answer['outcome'] => ({ kind: 'verdict', decision: toDecision(result) });
 

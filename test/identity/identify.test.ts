@@ -41,7 +41,12 @@ async function setUp(context: TestContext, over: Partial<IssuerConfig> = {}): Pr
   const identification = createIdentify({
     config: {
       required: true,
-      token: { header: 'authorization', cookie: null, query: null, forward: true },
+      token: { header: 'authorization', scheme: 'bearer', cookie: null, query: null, forward: true },
+      rules: [],
+      workload: { trust_domains: [], xfcc: false },
+      claims_to_headers: {},
+      identity_headers: [],
+      remove_forwarded: false,
       issuers: [
         {
           issuer,

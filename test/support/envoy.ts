@@ -19,6 +19,8 @@ export type EnvoyOptions = {
   /** Check the servers' gRPC health, so that one that drains is left out. */
   readonly healthChecks?: boolean;
   readonly rawHeaders?: boolean;
+  /** Speak TLS to the servers: files of the authority, and of the certificate to show; the server's URI or DNS name. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly server: string };
 };
 
 export type Envoy = Child & {
@@ -73,6 +75,26 @@ const grpcHealth = {
   ],
 };
 
+/** Envoy's client speaks TLS 1.2 at most unless it is told otherwise. */
+const transport = ({ ca, cert, key, server }: NonNullable<EnvoyOptions['tls']>): object => ({
+  transport_socket: {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+      common_tls_context: {
+        tls_params: { tls_maximum_protocol_version: 'TLSv1_3' },
+        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
+        validation_context: {
+          trusted_ca: { filename: ca },
+          match_typed_subject_alt_names: [
+            { san_type: server.includes(':') ? 'URI' : 'DNS', matcher: { exact: server } },
+          ],
+        },
+      },
+    },
+  },
+});
+
 /** Envoy's configuration for one listener with ext_authz before one upstream. */
 export function envoyConfig(options: EnvoyOptions, port: number, adminPort: number, log: string): object {
   const extAuthz = {
@@ -125,7 +147,11 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
       ],
       clusters: [
         cluster('upstream', [options.upstream], {}),
-        cluster('postern', options.servers, { ...http2, ...(options.healthChecks ? grpcHealth : {}) }),
+        cluster('postern', options.servers, {
+          ...http2,
+          ...(options.healthChecks ? grpcHealth : {}),
+          ...(options.tls === undefined ? {} : transport(options.tls)),
+        }),
       ],
     },
   };

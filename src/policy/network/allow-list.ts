@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { hostMatches } from '../../lib/host-pattern.ts';
 import { BuiltinError } from '../builtins/builtin.ts';
 
 /** Which hosts a policy may speak to, and at which addresses. */
@@ -39,7 +40,8 @@ export function createAllowList({ allowHosts, allowPrivate = [], allowNet }: All
   const isListed = (host: string, port: string | undefined): boolean =>
     (names === undefined || names.includes(host)) &&
     entries.some(
-      (entry) => matches(entry.host, host) && (entry.port === undefined || port === undefined || entry.port === port),
+      (entry) =>
+        hostMatches(entry.host, host) && (entry.port === undefined || port === undefined || entry.port === port),
     );
 
   return {
@@ -66,6 +68,3 @@ function readEntry(text: string): Entry {
 
 /** Lower case, without the brackets of an IPv6 address and the dot of the root. */
 const normal = (host: string): string => host.toLowerCase().replace(/^\[|\]$|\.$/g, '');
-
-const matches = (pattern: string, host: string): boolean =>
-  pattern.startsWith('*.') ? host.endsWith(pattern.slice(1)) && host.length > pattern.length - 1 : pattern === host;

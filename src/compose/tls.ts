@@ -1,0 +1,116 @@
+import type { Config } from '../config/schema.ts';
+import { type CertificateFiles, watchCertificates } from '../lib/certificates.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import { messageOf } from '../lib/message.ts';
+import { createServerTls, type ServerTls, type TlsRefusal, type TlsRules, tryCertificates } from '../lib/tls-server.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export type Tls = {
+  /** Reads the certificates; to be started before whoever listens. */
+  readonly part: Part;
+  /** Of the listeners; undefined where there is no TLS. */
+  readonly extAuthz: () => ServerTls | undefined;
+  readonly api: () => ServerTls | undefined;
+  /** Looks at the files now. */
+  readonly reload: () => Promise<void>;
+};
+
+type TlsConfig = NonNullable<Config['postern']['tls']>;
+type Reports = { readonly log: Logger; readonly metrics: Metrics; readonly clock: Clock };
+
+const DAY_MS = 86_400_000;
+const WARNING_DAYS = 30;
+/** Anybody who can connect can be refused; the log must not be theirs to fill. */
+const REFUSALS_LOGGED_EVERY_MS = 10_000;
+const MAX_CAUSE = 200;
+
+const none: Tls = {
+  part: { name: 'TLS' },
+  extAuthz: () => undefined,
+  api: () => undefined,
+  reload: () => Promise.resolve(),
+};
+
+/** TLS as configured: certificates that follow their files, for the listeners that have it. */
+export const createTls = (config: TlsConfig | undefined, reports: Reports): Tls =>
+  config === undefined ? none : createConfiguredTls(config, reports);
+
+function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
+  const { log, metrics, clock } = reports;
+  const files: CertificateFiles = { cert: config.cert, key: config.key, clientCa: config.client_ca };
+  const rules: TlsRules = { minVersion: config.min_version, allowedClientSans: config.allowed_client_sans };
+  const listeners: { [name in 'ext_authz' | 'api']?: ServerTls } = {};
+  const warnOfExpiry = createExpiryWarning(config.cert, reports);
+  let lastFailure: string | undefined;
+  const failed = (error: unknown): void => {
+    metrics.tlsReloadFailed();
+    const cause = messageOf(error);
+    if (cause !== lastFailure) log.error({ cause }, 'TLS certificates not reloaded; the ones before keep serving');
+    lastFailure = cause;
+  };
+  const watched = watchCertificates({
+    files,
+    everyMs: config.reload_seconds * 1000,
+    nowMs: clock.wallMs,
+    verify: (certificates) => {
+      try {
+        tryCertificates(certificates, rules);
+      } catch (error) {
+        throw new Error(`${config.cert}: OpenSSL does not take it: ${messageOf(error)}`);
+      }
+    },
+    onChange: ({ expiresMs }) => {
+      for (const listener of Object.values(listeners)) listener.refresh();
+      metrics.tlsExpires(expiresMs);
+      log.info({ file: config.cert, expires: new Date(expiresMs).toISOString() }, 'TLS certificates loaded');
+    },
+    onFailure: failed,
+    onLook: (current, hasFailed) => {
+      if (!hasFailed) lastFailure = undefined;
+      warnOfExpiry(current);
+    },
+  });
+  const listenerTls = (listener: 'ext_authz' | 'api'): ServerTls =>
+    createServerTls({ rules, current: watched.current, onRefused: createRefusalReport(listener, reports) });
+  return {
+    part: {
+      name: 'TLS',
+      start: async () => {
+        await watched.start();
+        listeners.ext_authz = listenerTls('ext_authz');
+        if (config.api) listeners.api = listenerTls('api');
+      },
+      stop: watched.stop,
+    },
+    extAuthz: () => listeners.ext_authz,
+    api: () => listeners.api,
+    reload: watched.reload,
+  };
+}
+
+/** Once a day, when the certificate ends soon. */
+function createExpiryWarning(file: string, { log, clock }: Reports): (current: { readonly expiresMs: number }) => void {
+  let warnedMs = Number.NEGATIVE_INFINITY;
+  return ({ expiresMs }) => {
+    const days = (expiresMs - clock.wallMs()) / DAY_MS;
+    if (days >= WARNING_DAYS || clock.monotonicMs() - warnedMs < DAY_MS) return;
+    warnedMs = clock.monotonicMs();
+    const fields = { file, expires: new Date(expiresMs).toISOString(), days_left: Math.floor(days) };
+    log.warn(fields, days > 0 ? 'the TLS certificate expires soon' : 'the TLS certificate has expired');
+  };
+}
+
+function createRefusalReport(
+  listener: 'ext_authz' | 'api',
+  { log, metrics, clock }: Reports,
+): (reason: TlsRefusal, cause: string) => void {
+  let loggedMs = Number.NEGATIVE_INFINITY;
+  return (reason, cause) => {
+    metrics.tlsRefused(listener, reason);
+    if (clock.monotonicMs() - loggedMs < REFUSALS_LOGGED_EVERY_MS) return;
+    loggedMs = clock.monotonicMs();
+    log.warn({ listener, reason, cause: cause.slice(0, MAX_CAUSE) }, 'a TLS connection was refused');
+  };
+}

@@ -1,0 +1,233 @@
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { messageOf } from './message.ts';
+import { readLimited } from './read-limited.ts';
+
+export type CertificateFiles = {
+  /** PEM: the server's certificate, and after it the intermediate ones. */
+  readonly cert: string;
+  /** PEM: its private key, not encrypted. */
+  readonly key: string;
+  /** PEM: the authorities that client certificates are verified against. */
+  readonly clientCa: string | undefined;
+};
+
+/** What the files hold, checked as far as that is possible without a peer. */
+export type Certificates = {
+  /** PEM. */
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: readonly string[] | undefined;
+  /** When the server's certificate ends, ms since the epoch. */
+  readonly expiresMs: number;
+  /** Of the content of all files. */
+  readonly digest: string;
+};
+
+/** Large bundles of public authorities have about 250 KiB. */
+const MAX_FILE_BYTES = 1_048_576;
+
+/**
+ * Reads and checks a server's certificate, its key and the clients' authorities. Rejects with an error that names the
+ * file and what is wrong with it.
+ */
+export async function readCertificates(files: CertificateFiles, nowMs: number): Promise<Certificates> {
+  return check(files, await readFiles(files), nowMs);
+}
+
+type Texts = { readonly cert: string; readonly key: string; readonly ca: string | undefined; readonly digest: string };
+
+async function readFiles(files: CertificateFiles): Promise<Texts> {
+  const cert = await readText(files.cert);
+  const key = await readText(files.key);
+  const ca = files.clientCa === undefined ? undefined : await readText(files.clientCa);
+  return { cert, key, ca, digest: digestOf([cert, key, ca ?? '']) };
+}
+
+function check(files: CertificateFiles, texts: Texts, nowMs: number): Certificates {
+  const chain = certificatesIn(files.cert, texts.cert);
+  const key = privateKeyIn(files.key, texts.key);
+  const [leaf] = chain;
+  if (leaf === undefined) throw new Error(`${files.cert}: there is no certificate in it`);
+  if (!leaf.checkPrivateKey(key)) {
+    throw new Error(`${files.key}: the key does not belong to the certificate in ${files.cert}`);
+  }
+  const [startsMs, expiresMs] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)];
+  // Written so that a date that cannot be read is refused, too.
+  if (!(startsMs <= nowMs)) throw new Error(`${files.cert}: the certificate is not valid before ${leaf.validFrom}`);
+  if (!(nowMs < expiresMs)) throw new Error(`${files.cert}: the certificate has expired on ${leaf.validTo}`);
+  return {
+    // Written anew, so that what was checked is what is served.
+    cert: chain.map(String).join(''),
+    key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    ca: texts.ca === undefined ? undefined : certificatesIn(files.clientCa ?? '', texts.ca).map(String),
+    expiresMs,
+    digest: texts.digest,
+  };
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return (await readLimited(file, MAX_FILE_BYTES)).toString('latin1');
+  } catch (error) {
+    const message = messageOf(error);
+    throw new Error(message.includes(file) ? message : `${file}: ${message}`);
+  }
+}
+
+function digestOf(texts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) hash.update(`${text.length}:`).update(text);
+  return hash.digest('hex');
+}
+
+const countOf = (text: string, pattern: RegExp): number => text.match(pattern)?.length ?? 0;
+
+/** RFC 7468: each block has both of its lines, or somebody is still writing the file. */
+function refuseHalves(file: string, text: string): void {
+  if (countOf(text, /^-----BEGIN /gm) !== countOf(text, /^-----END [^-\n]+-----/gm)) {
+    throw new Error(`${file}: it ends, or is broken, in the middle of a PEM block`);
+  }
+}
+
+function certificatesIn(file: string, text: string): readonly X509Certificate[] {
+  refuseHalves(file, text);
+  const blocks = text.match(/^-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/gm) ?? [];
+  if (blocks.length === 0) throw new Error(`${file}: there is no certificate in it (PEM is expected)`);
+  return blocks.map((block, i) => {
+    try {
+      return new X509Certificate(block);
+    } catch (error) {
+      throw new Error(`${file}: certificate ${i + 1} cannot be read: ${messageOf(error)}`);
+    }
+  });
+}
+
+function privateKeyIn(file: string, text: string): KeyObject {
+  refuseHalves(file, text);
+  if (text.includes('ENCRYPTED')) throw new Error(`${file}: the key is encrypted; it must be without a passphrase`);
+  if (!text.includes('PRIVATE KEY-----')) throw new Error(`${file}: there is no private key in it (PEM is expected)`);
+  try {
+    return createPrivateKey(text);
+  } catch (error) {
+    throw new Error(`${file}: the key cannot be read: ${messageOf(error)}`);
+  }
+}
+
+export type CertificateWatch = {
+  readonly files: CertificateFiles;
+  /** How often the files are looked at, ms. */
+  readonly everyMs: number;
+  readonly nowMs: () => number;
+  /** Throws when the certificates cannot be used after all. */
+  readonly verify: (certificates: Certificates) => void;
+  /** New certificates, the first ones included. */
+  readonly onChange: (certificates: Certificates) => void;
+  /** The files cannot be used now; what was there before stays. */
+  readonly onFailure: (error: unknown) => void;
+  /** After each look at the files. */
+  readonly onLook: (current: Certificates, failed: boolean) => void;
+};
+
+export type WatchedCertificates = {
+  /** Reads the files for the first time. Rejects when they cannot be used. */
+  readonly start: () => Promise<void>;
+  /** Throws before the start. */
+  readonly current: () => Certificates;
+  /** Looks at the files now. Never rejects. */
+  readonly reload: () => Promise<void>;
+  readonly stop: () => void;
+};
+
+/** How long files must stay as they are before they are taken: those who write several do not write them at once. */
+const SETTLE_MS = 1000;
+
+/**
+ * Certificates that follow their files. Their content is compared rather than their times, which tell nothing of a file
+ * that is replaced within a clock's tick or through a symbolic link. A change is taken when two looks saw the same.
+ */
+export function watchCertificates(watch: CertificateWatch): WatchedCertificates {
+  let current: Certificates | undefined;
+  let seen: string | undefined;
+
+  const take = (texts: Texts): Certificates => {
+    const certificates = check(watch.files, texts, watch.nowMs());
+    watch.verify(certificates);
+    const before = current;
+    try {
+      current = certificates;
+      watch.onChange(certificates);
+    } catch (error) {
+      // So that the next look tries again.
+      current = before;
+      throw error;
+    }
+    return certificates;
+  };
+  /** Tells whether the files have just changed, so that they should be looked at again soon. */
+  const look = async (settled: boolean): Promise<boolean> => {
+    const before = seen;
+    let unsettled = false;
+    let failed = false;
+    try {
+      const texts = await readFiles(watch.files);
+      seen = texts.digest;
+      unsettled = !settled && seen !== before;
+      if (!unsettled && seen !== current?.digest) take(texts);
+    } catch (error) {
+      failed = true;
+      watch.onFailure(error);
+    }
+    if (current !== undefined) watch.onLook(current, failed);
+    return unsettled;
+  };
+  const looks = createLooks(look, watch.everyMs);
+
+  return {
+    start: async () => {
+      const texts = await readFiles(watch.files);
+      seen = texts.digest;
+      watch.onLook(take(texts), false);
+      looks.start();
+    },
+    current: () => {
+      if (current === undefined) throw new Error('certificates were asked for before they were read');
+      return current;
+    },
+    reload: async () => {
+      await looks.now();
+    },
+    stop: looks.stop,
+  };
+}
+
+type Looks = { readonly start: () => void; readonly now: () => Promise<unknown>; readonly stop: () => void };
+
+/** One look after another, regular ones and those asked for: what a slow one finds must not undo a later one. */
+function createLooks(look: (settled: boolean) => Promise<boolean>, everyMs: number): Looks {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let looking: Promise<unknown> = Promise.resolve();
+  const inTurn = (settled: boolean): Promise<boolean> => {
+    const turn = looking.then(() => (stopped ? false : look(settled)));
+    looking = turn.catch(() => {});
+    return turn;
+  };
+  const schedule = (delayMs: number): void => {
+    if (stopped) return;
+    timer = setTimeout(() => {
+      inTurn(false).then(
+        (unsettled) => schedule(unsettled ? Math.min(SETTLE_MS, everyMs) : everyMs),
+        () => schedule(everyMs),
+      );
+    }, delayMs);
+    timer.unref();
+  };
+  return {
+    start: () => schedule(everyMs),
+    now: () => inTurn(true),
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
