@@ -41,7 +41,7 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
     return 2;
   }
   const out = loaded.config.decision_logs.console ? io.stderr : io.stdout;
-  out.write(describe(running));
+  out.write(describe(running, loaded.config.postern.tls?.api === true ? 'https' : 'http'));
   const signal = await io.stopRequested();
   log.info({ signal }, 'draining');
   try {
@@ -54,7 +54,7 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
   return 0;
 }
 
-function describe(running: Running): string {
+function describe(running: Running, scheme: 'http' | 'https'): string {
   const { addresses, path } = running;
   const bundles = Object.entries(running.revisions()).map(
     ([name, revision]) => `${name} (revision ${revision || 'none'})`,
@@ -74,7 +74,7 @@ function describe(running: Running): string {
     `  bundles          ${bundles.join(', ') || 'none yet: every request is answered 503'}`,
     `  entrypoint       ${path}`,
     'Try it:',
-    `  curl -s http://${reachable(addresses.api)}/v1/data/${path} -H 'content-type: application/json' -d '${input}'`,
+    `  curl -s ${scheme}://${reachable(addresses.api)}/v1/data/${path} -H 'content-type: application/json' -d '${input}'`,
     '',
   ].join('\n');
 }
