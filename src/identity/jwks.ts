@@ -130,10 +130,12 @@ export function createJwks(options: JwksOptions): Jwks {
       // Counted from the last attempt, also from one that failed: an outage must not turn into a stampede. Only a key
       // that is new since a good answer is looked for at once.
       const isCool = clock.monotonicMs() - attemptedAt >= COOL_DOWN_MS;
-      if (inFlight === undefined && !isCool && (lookedSinceSuccess || error !== null)) return;
-      lookedSinceSuccess = true;
+      const isUnderWay = inFlight !== undefined;
+      if (!isUnderWay && !isCool && (lookedSinceSuccess || error !== null)) return;
+      // A first answer, or one that others waited for, has not been asked about this key.
+      const isLook = !isUnderWay && current() !== undefined;
       await refresh();
-      lookedSinceSuccess = true;
+      if (isLook) lookedSinceSuccess = true;
     },
     start: async () => {
       const restored = await restore();
