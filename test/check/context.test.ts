@@ -5,21 +5,8 @@ import type { RequestFacts } from '../../src/model/facts.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { parseExact, stringify } from '../../src/values/json.ts';
+import { facts } from '../support/facts.ts';
 
-const facts = (over: Partial<RequestFacts> = {}): RequestFacts => ({
-  message: {},
-  method: 'GET',
-  path: '/a',
-  host: 'api.test',
-  fragment: '',
-  isHttp: true,
-  headers: {},
-  headerList: [],
-  body: '',
-  rawBody: new Uint8Array(),
-  sourcePrincipal: '',
-  ...over,
-});
 const now = Date.UTC(2026, 10, 24, 22, 0, 5, 7);
 
 describe('time', () => {

@@ -1,25 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { claimHeaders, headersToRemove, type SanitiseOptions } from '../../src/check/sanitise.ts';
-import type { RequestFacts } from '../../src/model/facts.ts';
 import type { Identity } from '../../src/model/identity.ts';
 import type { JsonObject } from '../../src/model/json.ts';
 import { parseExact } from '../../src/values/json.ts';
+import { facts } from '../support/facts.ts';
 
-const facts = (over: Partial<RequestFacts>): RequestFacts => ({
-  message: {},
-  method: 'GET',
-  path: '/a',
-  host: 'api.test',
-  fragment: '',
-  isHttp: true,
-  headers: {},
-  headerList: [],
-  body: '',
-  rawBody: new Uint8Array(),
-  sourcePrincipal: '',
-  ...over,
-});
 const options: SanitiseOptions = {
   identityHeaders: ['x-user-*', 'X-Remote_User', 'x-groups'],
   claimsToHeaders: { sub: 'X-Subject', 'org.id': 'x-org' },

@@ -2,21 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { screen } from '../../src/check/screen.ts';
 import type { RequestFacts } from '../../src/model/facts.ts';
-
-const facts = (over: Partial<RequestFacts>): RequestFacts => ({
-  message: {},
-  method: 'GET',
-  path: '/a',
-  host: 'api.test',
-  fragment: '',
-  isHttp: true,
-  headers: {},
-  headerList: [],
-  body: '',
-  rawBody: new Uint8Array(),
-  sourcePrincipal: '',
-  ...over,
-});
+import { facts } from '../support/facts.ts';
 
 describe('postern.paths: standard', () => {
   const ambiguous = [

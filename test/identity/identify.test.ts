@@ -6,23 +6,12 @@ import type { IssuerConfig } from '../../src/config/schema.ts';
 import { createIdentify, type Identification } from '../../src/identity/identify.ts';
 import { readTokenPart } from '../../src/identity/token-json.ts';
 import type { RequestFacts } from '../../src/model/facts.ts';
+import { facts } from '../support/facts.ts';
 import { scratchFolder } from '../support/servers.ts';
 import { createSigner, type Signer } from '../support/tokens.ts';
 
 const issuer = 'https://i.test/';
-const factsWith = (headers: { readonly [name: string]: string }): RequestFacts => ({
-  message: {},
-  method: 'GET',
-  path: '/',
-  host: 'h',
-  fragment: '',
-  isHttp: true,
-  headers,
-  headerList: [],
-  body: '',
-  rawBody: new Uint8Array(),
-  sourcePrincipal: '',
-});
+const factsWith = (headers: { readonly [name: string]: string }): RequestFacts => facts({ headers });
 
 type Setup = {
   readonly identification: Identification;

@@ -2,21 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type TokenSources, tokensOf, withoutTokens } from '../../src/identity/token-source.ts';
 import type { RequestFacts } from '../../src/model/facts.ts';
-
-const facts = (over: Partial<RequestFacts>): RequestFacts => ({
-  message: {},
-  method: 'GET',
-  path: '/a',
-  host: 'api.test',
-  fragment: '',
-  isHttp: true,
-  headers: {},
-  headerList: [],
-  body: '',
-  rawBody: new Uint8Array(),
-  sourcePrincipal: '',
-  ...over,
-});
+import { facts } from '../support/facts.ts';
 
 const bearer: TokenSources = { header: 'authorization', scheme: 'bearer', cookie: null, query: null };
 const plain: TokenSources = { header: 'X-Token', scheme: 'none', cookie: null, query: null };
