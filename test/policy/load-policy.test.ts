@@ -177,4 +177,15 @@ describe('a policy as a library', () => {
       assert.deepEqual(policy.evaluate({ n: 2 }), [{ result: 'b' }]);
     }
   });
+
+  test('refuses text that it cannot read, instead of answering as if there were no input', async () => {
+    const policy = await policyOf('x := "answered" if not input.user');
+    for (const text of ['{', '{"user":1}x', 'nonsense', '[1,]', '{"user":01}', '{user:1}', '"\u0000"']) {
+      assert.throws(() => policy.evaluateText(text), { name: 'ValueSyntaxError' }, text);
+      await assert.rejects(policy.evaluateTextAsync(Buffer.from(text)), { name: 'ValueSyntaxError' }, text);
+    }
+    assert.throws(() => policy.evaluateText(Buffer.from([0x22, 0xff, 0x22])), TypeError);
+    assert.match(policy.evaluateText(''), /answered/);
+    assert.match(policy.evaluateText('{1, "a"}'), /answered/);
+  });
 });

@@ -8,6 +8,9 @@ import { integerAt, numberAt, stringAt } from './operands.ts';
  * https://www.openpolicyagent.org/docs/policy-reference/builtins/numbers
  */
 
+/** Whether a double holds it and all that is nearer to zero. */
+const isSafe = (integer: bigint): boolean => Number.isSafeInteger(Number(integer));
+
 /** Integers from `from` to `to`, both included, up or down. */
 function range(from: bigint, to: bigint, step: bigint): readonly Value[] {
   if (step <= 0n) throw new BuiltinError('numbers.range_step: step must be a positive integer');
@@ -15,6 +18,10 @@ function range(from: bigint, to: bigint, step: bigint): readonly Value[] {
   const steps = distance / step;
   checkMembers(steps > BigInt(MAX_RESULT_MEMBERS) ? Number.POSITIVE_INFINITY : Number(steps) + 1);
   const towards = to >= from ? step : -step;
+  if (isSafe(from) && isSafe(to)) {
+    const [start, stride] = [Number(from), Number(towards)];
+    return Array.from({ length: Number(steps) + 1 }, (_, i) => start + i * stride);
+  }
   return Array.from({ length: Number(steps) + 1 }, (_, i) => number(from + BigInt(i) * towards));
 }
 

@@ -9,6 +9,7 @@ import { EngineError } from './engine.ts';
 import { MAX_STEPS } from './metering.ts';
 import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
 
+export { ValueSyntaxError } from '../../values/parse.ts';
 export { BuiltinError, HaltError } from '../builtins/builtin.ts';
 export { AsyncBuiltinError } from './context.ts';
 export { EngineError } from './engine.ts';
@@ -52,7 +53,10 @@ export type Policy = {
    * such entrypoint, and what ends an evaluation: PolicyAbort, HaltError, BuiltinError (strict), AsyncBuiltinError.
    */
   readonly evaluate: (input: unknown, entrypoint?: string) => unknown[];
-  /** Like `evaluate`, from JSON or Rego term text to the exact term text of the result set. Empty text: no input. */
+  /**
+   * Like `evaluate`, from JSON or Rego term text to the exact term text of the result set. Empty text: no input. Throws
+   * ValueSyntaxError for text that is neither, TypeError for bytes that are no UTF-8.
+   */
   readonly evaluateText: (input: string | Uint8Array, entrypoint?: string) => string;
   /** Like `evaluate`, for policies whose built-ins have to wait. */
   readonly evaluateAsync: (input: unknown, entrypoint?: string) => Promise<unknown[]>;
@@ -82,7 +86,7 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
   const { entrypoints } = compiled;
   const [first = ''] = entrypoints.keys();
 
-  function run(input: string | Uint8Array, entrypoint = first, session?: Session): string {
+  function run(input: string, entrypoint = first, session?: Session): string {
     const id = entrypoints.get(entrypoint);
     if (id === undefined) {
       throw new EngineError(`no entrypoint ${entrypoint}; the module has: ${[...entrypoints.keys()].join(', ')}`);
@@ -96,15 +100,15 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
     }
   }
 
-  const runAsync = (input: string | Uint8Array, entrypoint?: string): Promise<string> =>
+  const runAsync = (input: string, entrypoint?: string): Promise<string> =>
     evaluateInPasses(hostOptions.nowNs(), (session) => run(input, entrypoint, session));
 
   return {
     entrypoints: [...entrypoints.keys()],
     evaluate: (input, entrypoint) => resultSet(run(inputText(input), entrypoint)),
-    evaluateText: run,
+    evaluateText: (input, entrypoint) => run(readable(input), entrypoint),
     evaluateAsync: async (input, entrypoint) => resultSet(await runAsync(inputText(input), entrypoint)),
-    evaluateTextAsync: runAsync,
+    evaluateTextAsync: async (input, entrypoint) => runAsync(readable(input), entrypoint),
     setData(next) {
       const text = textOf(next);
       // Replaced as a whole: were it refused, the old one would be gone from a module that is kept.
@@ -115,6 +119,20 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
 }
 
 const textOf = (data: unknown): string => (typeof data === 'string' ? data : dump(fromJavaScript(data)));
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The module takes text that it cannot read for no input at all. Throws ValueSyntaxError, TypeError (no UTF-8). */
+function readable(input: string | Uint8Array): string {
+  const text = typeof input === 'string' ? input : utf8.decode(input);
+  if (text === '') return text;
+  try {
+    JSON.parse(text);
+  } catch {
+    parse(text);
+  }
+  return text;
+}
 
 function inputText(input: unknown): string {
   return input === undefined ? '' : (JSON.stringify(input) ?? '');

@@ -1,4 +1,5 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, Lexer, parseAllDocuments, type Scalar as ScalarNode } from 'yaml';
+import { depthOf } from '../../../values/json.ts';
 import { fromDouble, number } from '../../../values/number.ts';
 import { RegoObject, type Value } from '../../../values/value.ts';
 import { BuiltinError, checkMembers, HaltError } from '../builtin.ts';
@@ -85,6 +86,8 @@ function requireBlanks(text: string): void {
 /** Line breaks to Go's reader. */
 const LINE_BREAK = /\r\n?|\x85/g;
 
+const MAX_BRACKETS = 10_000;
+
 /** What the library finds fault with, but Go's reader takes. */
 const LENIENT = /^Comments must be separated/;
 
@@ -92,6 +95,8 @@ const LENIENT = /^Comments must be separated/;
 export function readYaml(written: string, checkDeadline: () => void): Value {
   const text = written.toWellFormed().replace(LINE_BREAK, '\n');
   requireBlanks(text);
+  // Go's reader stops there, and the library would take its time.
+  if (depthOf(text) > MAX_BRACKETS) throw new BuiltinError('yaml: nested too deep');
   const documents = parseDocuments(text);
   checkDeadline();
   requireGood(documents, text);
