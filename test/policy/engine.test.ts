@@ -116,6 +116,14 @@ describe('the WebAssembly engine', () => {
     assert.deepEqual(ask(instance, { text: 'true' }), { ok: true, results: [true] });
   });
 
+  test('takes text that it cannot read for an error, not for no input', async () => {
+    const instance = await instanceOf('allow if not input.user');
+    assert.deepEqual(ask(instance, {}), { ok: true, results: [true] });
+    const evaluation = instance.evaluate('envoy/authz/allow', '{"user":');
+    assert.ok(!(evaluation instanceof Promise) && !evaluation.ok);
+    assert.deepEqual(ask(instance, { user: 1 }), { ok: true, results: [] });
+  });
+
   test('refuses what is no policy module', async () => {
     const bad: readonly Uint8Array[] = [
       Buffer.alloc(0),

@@ -4,7 +4,7 @@ import { parse, parseSpelled, ValueSyntaxError } from '../../values/parse.ts';
 import type { Value } from '../../values/value.ts';
 import { type Builtin, type BuiltinContext, BuiltinError } from '../builtins/builtin.ts';
 import { createContext, type HostOptions, type Session } from './context.ts';
-import { STEPS_EXPORT } from './metering.ts';
+import { INPUT_EXPORT, STEPS_EXPORT } from './metering.ts';
 
 /*
  * The module's side of the border (https://www.openpolicyagent.org/docs/wasm, "ABI Definition"): reading its memory,
@@ -30,6 +30,7 @@ export type ModuleExports = {
   readonly builtins: () => number;
   readonly entrypoints: () => number;
   readonly [STEPS_EXPORT]: WebAssembly.Global;
+  readonly [INPUT_EXPORT]: WebAssembly.Global;
 };
 
 /** The module called opa_abort: it gave up in an orderly way. */

@@ -86,7 +86,7 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
   const { entrypoints } = compiled;
   const [first = ''] = entrypoints.keys();
 
-  function run(input: string, entrypoint = first, session?: Session): string {
+  function run(input: string | Uint8Array, entrypoint = first, session?: Session): string {
     const id = entrypoints.get(entrypoint);
     if (id === undefined) {
       throw new EngineError(`no entrypoint ${entrypoint}; the module has: ${[...entrypoints.keys()].join(', ')}`);
@@ -100,15 +100,15 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
     }
   }
 
-  const runAsync = (input: string, entrypoint?: string): Promise<string> =>
+  const runAsync = (input: string | Uint8Array, entrypoint?: string): Promise<string> =>
     evaluateInPasses(hostOptions.nowNs(), (session) => run(input, entrypoint, session));
 
   return {
     entrypoints: [...entrypoints.keys()],
     evaluate: (input, entrypoint) => resultSet(run(inputText(input), entrypoint)),
-    evaluateText: (input, entrypoint) => run(readable(input), entrypoint),
+    evaluateText: (input, entrypoint) => run(whole(input), entrypoint),
     evaluateAsync: async (input, entrypoint) => resultSet(await runAsync(inputText(input), entrypoint)),
-    evaluateTextAsync: async (input, entrypoint) => runAsync(readable(input), entrypoint),
+    evaluateTextAsync: async (input, entrypoint) => runAsync(whole(input), entrypoint),
     setData(next) {
       const text = textOf(next);
       // Replaced as a whole: were it refused, the old one would be gone from a module that is kept.
@@ -120,12 +120,13 @@ export async function loadPolicy(wasm: Uint8Array, options: PolicyOptions = {}):
 
 const textOf = (data: unknown): string => (typeof data === 'string' ? data : dump(fromJavaScript(data)));
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** The module takes text that it cannot read for no input at all. Throws ValueSyntaxError, TypeError (no UTF-8). */
-function readable(input: string | Uint8Array): string {
+/**
+ * Refuses text with more behind its value, which the module would not look at. An object is what nearly every input is,
+ * and reading it twice would cost as much as a small policy. Throws ValueSyntaxError, TypeError (no UTF-8).
+ */
+function whole(input: string | Uint8Array): string | Uint8Array {
+  if (input.length === 0 || (codeAt(input, 0) === OPEN && codeAt(input, input.length - 1) === CLOSE)) return input;
   const text = typeof input === 'string' ? input : utf8.decode(input);
-  if (text === '') return text;
   try {
     JSON.parse(text);
   } catch {
@@ -133,6 +134,12 @@ function readable(input: string | Uint8Array): string {
   }
   return text;
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+const codeAt = (input: string | Uint8Array, at: number): number | undefined =>
+  typeof input === 'string' ? input.charCodeAt(at) : input[at];
 
 function inputText(input: unknown): string {
   return input === undefined ? '' : (JSON.stringify(input) ?? '');

@@ -1,7 +1,16 @@
 import { EngineError } from './engine.ts';
 import { mendedWith } from './mended-with.ts';
 import { type Prefix, redirections } from './redirected.ts';
-import { createReader, eachImport, HEADER_BYTES, leb, SECTION, sectionsOf, skipImmediates } from './wasm-binary.ts';
+import {
+  createReader,
+  eachImport,
+  HEADER_BYTES,
+  leb,
+  SECTION,
+  type Section,
+  sectionsOf,
+  skipImmediates,
+} from './wasm-binary.ts';
 
 /*
  * WebAssembly that loops cannot be interrupted from the outside in its own thread. So a module is rewritten before it is
@@ -13,6 +22,10 @@ import { createReader, eachImport, HEADER_BYTES, leb, SECTION, sectionsOf, skipI
 export const STEPS_EXPORT = 'postern_steps_left';
 /** What the names begin with under which the module's own mutable globals are exported. */
 export const GLOBAL_EXPORT = 'postern_global_';
+
+/** The exported global, a mutable i32, that becomes the address of the input's value; 0: its text could not be read. */
+export const INPUT_EXPORT = 'postern_input';
+const INPUT_GLOBAL = [0x7f, 0x01, 0x41, 0x01, 0x0b];
 
 /** A mutable i32 that begins at MAX_STEPS. */
 const STEPS_GLOBAL = [0x7f, 0x01, 0x41, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0b];
@@ -32,17 +45,18 @@ export function withSteps(wasm: Uint8Array): Uint8Array {
   const imported = importedGlobals(find(SECTION.import));
   const globals = globalsOf(find(SECTION.global));
   const index = imported + globals.length;
-  const exported = globals.flatMap((isMutable, i) =>
-    isMutable ? [exportOf(`${GLOBAL_EXPORT}${i}`, imported + i)] : [],
-  );
+  const exported = [
+    ...globals.flatMap((isMutable, i) => (isMutable ? [exportOf(`${GLOBAL_EXPORT}${i}`, imported + i)] : [])),
+    exportOf(STEPS_EXPORT, index),
+    exportOf(INPUT_EXPORT, index + 1),
+  ];
   const step = stepCode(index);
-  const prefixes = redirections(sections);
+  const added = { step, prefixes: redirections(sections), input: inputMark(sections, index + 1) };
   const parts: Uint8Array[] = [wasm.subarray(0, HEADER_BYTES)];
   for (const { id, content } of sections) {
-    if (id === SECTION.global) parts.push(...section(id, appended(content, [STEPS_GLOBAL])));
-    else if (id === SECTION.export)
-      parts.push(...section(id, appended(content, [...exported, exportOf(STEPS_EXPORT, index)])));
-    else if (id === SECTION.code) parts.push(...section(id, [meteredCode(content, step, prefixes)]));
+    if (id === SECTION.global) parts.push(...section(id, appended(content, [STEPS_GLOBAL, INPUT_GLOBAL])));
+    else if (id === SECTION.export) parts.push(...section(id, appended(content, exported)));
+    else if (id === SECTION.code) parts.push(...section(id, [meteredCode(content, added)]));
     else parts.push(...section(id, [content]));
   }
   return Buffer.concat(parts);
@@ -100,7 +114,50 @@ function importedGlobals(imports: Uint8Array): number {
   return globals;
 }
 
-function meteredCode(code: Uint8Array, step: Uint8Array, prefixes: ReadonlyMap<number, Prefix>): Uint8Array {
+type InputMark = {
+  /** The place of opa_eval in the code section. */
+  readonly place: number;
+  /** The index of the function that it reads the input's text with. */
+  readonly reader: number;
+  /** Keeps what that function returns: global.set; global.get. */
+  readonly code: Uint8Array;
+};
+
+function inputMark(sections: readonly Section[], global: number): InputMark | undefined {
+  const find = (id: number): Uint8Array => sections.find((one) => one.id === id)?.content ?? Uint8Array.of(0);
+  let imported = 0;
+  eachImport(find(SECTION.import), (kind) => {
+    if (kind === 'function') imported++;
+    return undefined;
+  });
+  const functions = exportedFunctions(find(SECTION.export));
+  const [evaluate, reader] = [functions.get('opa_eval'), functions.get('opa_value_parse')];
+  if (evaluate === undefined || reader === undefined) return undefined;
+  const code = Uint8Array.of(0x24, ...leb(global), 0x23, ...leb(global));
+  return { place: evaluate - imported, reader, code };
+}
+
+function exportedFunctions(exports: Uint8Array): ReadonlyMap<string, number> {
+  const reader = createReader(exports, 0);
+  const functions = new Map<string, number>();
+  for (let left = reader.number(); left > 0; left--) {
+    const length = reader.number();
+    const start = reader.at();
+    const name = Buffer.from(exports.subarray(start, reader.skip(length))).toString('latin1');
+    const kind = reader.byte();
+    const index = reader.number();
+    if (kind === 0) functions.set(name, index);
+  }
+  return functions;
+}
+
+type Added = {
+  readonly step: Uint8Array;
+  readonly prefixes: ReadonlyMap<number, Prefix>;
+  readonly input: InputMark | undefined;
+};
+
+function meteredCode(code: Uint8Array, { step, prefixes, input }: Added): Uint8Array {
   const reader = createReader(code, 0);
   const count = reader.number();
   if (count > MAX_FUNCTIONS) throw new EngineError('the WASM module has too many functions');
@@ -111,7 +168,10 @@ function meteredCode(code: Uint8Array, step: Uint8Array, prefixes: ReadonlyMap<n
     const body = code.subarray(start, reader.skip(length));
     const prefix = prefixes.get(place);
     if (prefix?.replaces === true) parts.push(...replaced(prefix.code));
-    else parts.push(...withInsertions(body, insertionsInto(body, step, prefix?.code)));
+    else {
+      const mark = input?.place === place ? input : undefined;
+      parts.push(...withInsertions(body, insertionsInto(body, step, prefix?.code, mark)));
+    }
   }
   return Buffer.concat(parts);
 }
@@ -138,7 +198,12 @@ function withInsertions(body: Uint8Array, insertions: readonly Insertion[]): rea
 type Insertion = { readonly at: number; readonly code: Uint8Array };
 
 /** A step behind the locals and behind the head of each loop, and what mends `with`. */
-function insertionsInto(body: Uint8Array, step: Uint8Array, prefix: Uint8Array | undefined): readonly Insertion[] {
+function insertionsInto(
+  body: Uint8Array,
+  step: Uint8Array,
+  prefix: Uint8Array | undefined,
+  mark: InputMark | undefined,
+): readonly Insertion[] {
   const reader = createReader(body, 0);
   for (let left = reader.number(); left > 0; left--) {
     reader.number();
@@ -151,7 +216,10 @@ function insertionsInto(body: Uint8Array, step: Uint8Array, prefix: Uint8Array |
     const opcode = reader.byte();
     skipImmediates(opcode, reader);
     if (opcode === 0x03) insertions.push({ at: reader.at(), code: step });
-    else if (opcode === 0x20) {
+    else if (opcode === 0x10 && mark !== undefined) {
+      const called = createReader(body, start + 1).number();
+      if (called === mark.reader) insertions.push({ at: reader.at(), code: mark.code });
+    } else if (opcode === 0x20) {
       const mended = mendedWith(body, start, reader.at());
       if (mended !== undefined) insertions.push(mended);
     }

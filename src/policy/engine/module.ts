@@ -1,11 +1,11 @@
 import { messageOf } from '../../lib/message.ts';
-import { parse } from '../../values/parse.ts';
+import { parse, ValueSyntaxError } from '../../values/parse.ts';
 import { isRegoObject } from '../../values/value.ts';
 import type { Builtin } from '../builtins/builtin.ts';
 import { defaultHostOptions, type HostOptions, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
 import { createHost, type Host, type ModuleExports, putText, textAt } from './host.ts';
-import { GLOBAL_EXPORT, MAX_STEPS, STEPS_EXPORT, withSteps } from './metering.ts';
+import { GLOBAL_EXPORT, INPUT_EXPORT, MAX_STEPS, STEPS_EXPORT, withSteps } from './metering.ts';
 import { redirectedBuiltins } from './redirected.ts';
 import { minimumPages, PAGE_BYTES, pagesFor } from './wasm-memory.ts';
 
@@ -99,6 +99,7 @@ export function instantiateModule(
   const host = createHost(memory, options);
   const { exports } = orEngineError(() => start(module, host));
   const steps = exports[STEPS_EXPORT];
+  const inputAddress = exports[INPUT_EXPORT];
   host.builtins = required(needed, builtins);
   const baseHeap = exports.opa_heap_ptr_get();
   let dataAddress = 0;
@@ -125,11 +126,14 @@ export function instantiateModule(
     const bytes = Buffer.from(memory.buffer);
     if (typeof input === 'string') bytes.write(input, dataHeap);
     else bytes.set(input, dataHeap);
+    inputAddress.value = 1;
     // The input's value is made behind its text.
     const set = textAt(
       memory,
       bounded(() => exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1)),
     );
+    // The module takes text that it cannot read for no input at all.
+    if (length > 0 && inputAddress.value === 0) throw new ValueSyntaxError('the input cannot be read', 0);
     // The bindings come as a set. As an array the text is JSON as long as no value in it needs more than JSON has.
     return set === 'set()' ? '[]' : `[${set.slice(1, -1)}]`;
   }
