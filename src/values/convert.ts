@@ -53,6 +53,8 @@ function bigIntValue(input: bigint): Value {
 
 function convertObject(input: object, depth: number): Value {
   if (input instanceof Decimal || input instanceof RegoSet || input instanceof RegoObject) return input;
+  // As JSON.stringify does, for dates and the like.
+  if ('toJSON' in input && typeof input.toJSON === 'function') return convert(input.toJSON(), depth + 1);
   if (Array.isArray(input)) return input.map((member) => convert(member, depth + 1));
   if (input instanceof Set) return new RegoSet([...input].map((member) => convert(member, depth + 1)));
   const pairs: Iterable<[unknown, unknown]> = input instanceof Map ? input : Object.entries(input);

@@ -142,7 +142,10 @@ const codeAt = (input: string | Uint8Array, at: number): number | undefined =>
   typeof input === 'string' ? input.charCodeAt(at) : input[at];
 
 function inputText(input: unknown): string {
-  return input === undefined ? '' : (JSON.stringify(input) ?? '');
+  if (input === undefined) return '';
+  const text: string | undefined = JSON.stringify(input);
+  if (text === undefined) throw new TypeError(`a ${typeof input} is no input`);
+  return text;
 }
 
 /** Term text is JSON unless there is a set or a key that is no string in it, and no such text is valid JSON. */
@@ -163,11 +166,15 @@ function withExtra(extra: { readonly [name: string]: ExtraBuiltin }): ReadonlyMa
       run: (ctx, ...args) =>
         ctx.outside(`${name} ${dump(args)}`, () => {
           const result = implementation(...args.map((arg) => JSON.parse(dumpJson(arg)) as unknown));
-          return result instanceof Promise ? result.then(answerOf) : answerOf(result);
+          return isThenable(result) ? Promise.resolve(result).then(answerOf) : answerOf(result);
         }),
     });
   }
   return all;
 }
+
+/** Promises of other realms and of libraries are none of ours by class. */
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 
 const answerOf = (result: unknown): Answer => (result === undefined ? undefined : fromJavaScript(result));

@@ -1,6 +1,5 @@
 import { createHash, randomInt } from 'node:crypto';
 import { type LookupOptions, lookup as lookUp } from 'node:dns';
-import { readFile } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
 import { rootCertificates } from 'node:tls';
 import { LRUCache } from 'lru-cache';
@@ -8,6 +7,7 @@ import { Agent, type Dispatcher, request as sendRequest } from 'undici';
 import { backoffMs } from '../../lib/backoff.ts';
 import { readBounded } from '../../lib/bounded-body.ts';
 import { messageOf } from '../../lib/message.ts';
+import { readLimited } from '../../lib/read-limited.ts';
 import {
   BuiltinError,
   type HttpRequest,
@@ -63,14 +63,17 @@ export function createHttpClient(options: HttpClientOptions): (request: HttpRequ
       if (!request.followRedirects || location === undefined || !REDIRECTS.has(response.status)) return response;
       if (redirects === MAX_REDIRECTS) throw new NetworkError(`stopped after ${MAX_REDIRECTS} redirects`);
       const next = urlOf(location, url);
-      hop = redirected(hop, response.status, next.host === url.host);
+      // Credentials do not go on without encryption either.
+      const isSame = next.host === url.host && (next.protocol === 'https:' || url.protocol === 'http:');
+      hop = redirected(hop, response.status, isSame);
       url = next;
     }
   }
 
   async function withRetries(request: HttpRequest): Promise<HttpResponse> {
-    const agent = await agentFor(request.tls);
+    allowList.requireUrl(urlOf(request.url));
     const signal = AbortSignal.timeout(request.timeoutMs);
+    const agent = await agentFor(request.tls);
     for (let attempt = 0; ; attempt++) {
       try {
         return await once(request, agent, signal);
@@ -206,9 +209,15 @@ async function connectOptions(tls: TlsOptions, env: HttpClientOptions['env']): P
   };
 }
 
+/** Empty for what is no file, or too large a one. */
+const readPemFile = async (file: string): Promise<string> => {
+  const bytes = await readLimited(file, MAX_PEM_BYTES).catch(() => Buffer.alloc(0));
+  return bytes.toString('utf8');
+};
+
 async function readPem(source: PemSource, env: HttpClientOptions['env']): Promise<string> {
   if ('text' in source) return source.text;
-  const text = 'file' in source ? await readFile(source.file, 'utf8').catch(() => '') : (env[source.variable] ?? '');
+  const text = 'file' in source ? await readPemFile(source.file) : (env[source.variable] ?? '');
   if (text === '' || text.length > MAX_PEM_BYTES) throw new BuiltinError('a certificate or key cannot be read');
   return text;
 }

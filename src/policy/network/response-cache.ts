@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { HttpRequest, HttpResponse } from '../builtins/builtin.ts';
+import type { Header, HttpRequest, HttpResponse } from '../builtins/builtin.ts';
 
 /*
  * Responses that are used again by later evaluations, by OPA's rules
@@ -65,11 +65,15 @@ export function withResponseCache(
   };
 }
 
+/** What is left out is told by name, so that a request without such a header does not get what one with it was answered. */
 function keyOf(request: HttpRequest): string {
-  const told = request.headers.filter(([name]) => !request.ignoredHeaders.includes(name));
-  return createHash('sha256')
-    .update(JSON.stringify({ ...request, headers: told, ignoredHeaders: [] }))
-    .digest('base64');
+  const isIgnored = ([name]: Header): boolean => request.ignoredHeaders.includes(name);
+  const told = {
+    ...request,
+    headers: request.headers.filter((header) => !isIgnored(header)),
+    ignoredHeaders: request.headers.filter(isIgnored).map(([name]) => name),
+  };
+  return createHash('sha256').update(JSON.stringify(told)).digest('base64');
 }
 
 const sizeOf = ({ body, headers }: HttpResponse): number =>
@@ -86,6 +90,8 @@ function expiryOf({ status, headers }: HttpResponse, request: HttpRequest, nowMs
     }),
   );
   if (directives.has('no-store')) return undefined;
+  // RFC 9111 section 5.2.2.4: to be asked about before each use.
+  if (directives.has('no-cache')) return 0;
   const maxAge = directives.get('max-age');
   // What is kept without being valid is only asked with.
   if (maxAge === undefined) return dateOf(headers.get('expires')?.[0]) ?? 0;

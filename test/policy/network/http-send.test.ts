@@ -64,6 +64,7 @@ const answers: { readonly [path: string]: (request: Seen) => { status?: number; 
   '/loop': () => ({ status: 302, headers: { location: '/loop' } }),
   '/fresh': () => ({ headers: { 'cache-control': 'max-age=1000' }, body: 'fresh' }),
   '/no-store': () => ({ headers: { 'cache-control': 'no-store, max-age=1000' }, body: 'x' }),
+  '/no-cache': () => ({ headers: { 'cache-control': 'no-cache, max-age=1000' }, body: 'x' }),
   '/vary': () => ({ headers: { 'cache-control': 'max-age=1000', vary: 'X-Trace' }, body: 'x' }),
   '/tagged': ({ headers }) =>
     headers['if-none-match'] === '"1"'
@@ -195,6 +196,13 @@ describe('http.send', () => {
     assert.equal(await send({ method: 'GET', url: 'http://127.0.0.1:1/' }), undefined);
   });
 
+  test('reads certificates from files only, and not before the host is known to be allowed', async () => {
+    const request = { method: 'GET', url: url('/json'), tls_ca_cert_file: '/dev/zero', raise_error: false };
+    assert.match((await send(request))?.error?.message ?? '', /cannot be read/);
+    const elsewhere = await send({ ...request, url: 'http://example.com/' });
+    assert.match(elsewhere?.error?.message ?? '', /disallowed host/);
+  });
+
   test('reads no more than it may', async () => {
     const small = await policyWith({ network: { ...network, maxResponseBytes: 10_000 } });
     assert.equal(await send({ method: 'GET', url: url('/large') }, small), undefined);
@@ -251,7 +259,8 @@ describe('http.send', () => {
     assert.equal(await count({ force_cache: true, force_cache_duration_seconds: 5 }, '/no-store'), 1);
     const traced = { cache: true, cache_ignored_headers: ['X-Trace'], headers: { 'X-Trace': 'a' } };
     assert.equal(await count(traced, '/vary'), 3);
-    assert.equal(await count(traced, '/fresh'), 0);
+    assert.equal(await count(traced, '/fresh'), 1);
+    assert.equal(await count({ cache: true }, '/no-cache'), 3);
     assert.equal(await count({ cache: true }, '/tagged'), 3);
     const tagged = await send({ method: 'GET', url: url('/tagged'), cache: true }, asked);
     assert.equal(tagged?.raw_body, 'tagged');
