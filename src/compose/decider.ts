@@ -34,7 +34,7 @@ export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourceP
 /** Compiling a large module and loading large data take their time, and answering one question hardly any. */
 export const FIRST_ANSWER_MS = 5000;
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
-const INLINE_BUILTIN_MS = 5;
+const INLINE_BUILTIN_MS = 2;
 const BUILTIN_MS = 250;
 
 /** Everything that turns a request into an answer; what serves and records it is put around it. */
