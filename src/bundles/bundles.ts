@@ -47,7 +47,8 @@ export type Bundles = {
   readonly status: () => { readonly [name: string]: BundleStatus };
 };
 
-const FILE_LIMIT_BYTES = 209_715_200;
+/** Of a bundle that is given as a file, unpacked. */
+export const FILE_LIMIT_BYTES = 209_715_200;
 const FIRST_LOOK_MS = 2000;
 
 /** Where policy comes from: every source is looked at, and what is good is activated. Throws BundleError. */

@@ -1,5 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { ExplainedVerdict, Question, Verdict } from '../model/question.ts';
+import type { ModuleReport } from '../policy/admission.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** The process as the commands see it; main.ts is the only place that touches the real one. */
@@ -47,15 +48,8 @@ export type AskServer = (address: string, question: Question) => Promise<Verdict
 export type BundleReport = {
   readonly revision: string;
   readonly roots: readonly string[];
-  readonly modules: readonly {
-    readonly path: string;
-    readonly size: number;
-    readonly abi: string | undefined;
-    readonly memory: number;
-    readonly entrypoints: readonly string[];
-    readonly builtins: readonly string[];
-    readonly waiting: readonly string[];
-  }[];
+  /** Their problems are among those of the bundle. */
+  readonly modules: readonly Omit<ModuleReport, 'problems'>[];
   /** Size of the data as JSON. */
   readonly data: number;
   /** Empty when the bundle can serve. */

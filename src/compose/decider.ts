@@ -33,6 +33,7 @@ export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourceP
 
 /** Compiling a large module and loading large data take their time, and answering one question hardly any. */
 export const FIRST_ANSWER_MS = 5000;
+export const NO_NETWORK = 'the policy uses the network, and postern.http_send.allow_hosts allows no host';
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
 const INLINE_BUILTIN_MS = 2;
 const BUILTIN_MS = 250;
@@ -70,7 +71,7 @@ export function createDecider(
         });
       const prepared = await prepareSnapshot(snapshot, path, engine, lane);
       if (prepared.waits && network === undefined) {
-        throw new EngineError('the policy uses the network, and postern.http_send.allow_hosts allows no host');
+        throw new EngineError(NO_NETWORK);
       }
       return prepared;
     } catch (error) {

@@ -1,4 +1,5 @@
 import { readBundle } from '../bundles/bundle.ts';
+import { FILE_LIMIT_BYTES } from '../bundles/bundles.ts';
 import { createFileSource } from '../bundles/sources/file.ts';
 import type { BundleReport } from '../cli/ports.ts';
 import type { Config } from '../config/schema.ts';
@@ -6,9 +7,7 @@ import { messageOf } from '../lib/message.ts';
 import { inspectModule } from '../policy/admission.ts';
 import { openLane } from '../policy/lane.ts';
 import { stringify } from '../values/json.ts';
-import { decisionPath, FIRST_ANSWER_MS, limitsOf } from './decider.ts';
-
-const MAX_BYTES = 209_715_200;
+import { decisionPath, FIRST_ANSWER_MS, limitsOf, NO_NETWORK } from './decider.ts';
 
 /** A bundle as activation sees it, with everything that keeps it from serving. Rejects when there is none. */
 export async function inspectBundle(file: string, config: Config): Promise<BundleReport> {
@@ -23,7 +22,7 @@ export async function inspectBundle(file: string, config: Config): Promise<Bundl
 }
 
 async function reportOn(file: string, config: Config): Promise<BundleReport> {
-  const fetched = await createFileSource(file, MAX_BYTES)(undefined, new AbortController().signal);
+  const fetched = await createFileSource(file, FILE_LIMIT_BYTES)(undefined, new AbortController().signal);
   if (fetched.kind !== 'new') throw new Error('there is no bundle');
   const { revision, roots, modules, data } = readBundle(fetched.files);
   const limits = limitsOf(config);
@@ -42,9 +41,7 @@ async function reportOn(file: string, config: Config): Promise<BundleReport> {
       ...problems,
       ...(smoke === undefined ? [] : [smoke]),
       ...(modules.length === 0 ? ['the bundle has no policy module, only data'] : []),
-      ...(inspected.some(({ waiting }) => waiting.length > 0) && !allowsNetwork
-        ? ['the policy uses the network, and postern.http_send.allow_hosts allows no host']
-        : []),
+      ...(inspected.some(({ waiting }) => waiting.length > 0) && !allowsNetwork ? [NO_NETWORK] : []),
     ],
   };
 }
