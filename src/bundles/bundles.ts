@@ -8,6 +8,7 @@ import { createPoll } from './poll.ts';
 import { createFileSource } from './sources/file.ts';
 import { createHttpSource } from './sources/http.ts';
 import type { BundleSource } from './sources/source.ts';
+import { filesOf } from './unpack.ts';
 
 type Log = {
   readonly info: (fields: object, message: string) => void;
@@ -70,7 +71,7 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
     log.info({ bundle: name, revision }, 'bundle activated');
   }
 
-  function lookAt(name: string, source: BundleSource): (signal: AbortSignal) => Promise<void> {
+  function lookAt(name: string, source: BundleSource, maxBytes: number): (signal: AbortSignal) => Promise<void> {
     const status: BundleStatus = { name };
     statuses.set(name, status);
     let tag: string | undefined;
@@ -81,7 +82,7 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
-          const activated = await activation.offer(name, readBundle(fetched.files));
+          const activated = await activation.offer(name, readBundle(await filesOf(fetched.content, maxBytes)));
           // Only now: a version that could not be activated is asked for again.
           tag = fetched.tag;
           for (const [each, revision] of activated) setActive(each, revision);
@@ -102,10 +103,10 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
     };
   }
 
-  const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES)));
+  const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES));
   const polls = Object.entries(config).map(([name, bundle]) =>
     createPoll({
-      look: lookAt(name, sourceOf(name, bundle, services)),
+      look: lookAt(name, sourceOf(name, bundle, services), bundle.size_limit_bytes),
       minDelayMs: bundle.polling.min_delay_seconds * 1000,
       maxDelayMs: bundle.polling.max_delay_seconds * 1000,
       random,
@@ -137,8 +138,8 @@ function sourceOf(
   if (resource.startsWith('file://')) return createFileSource(resource.slice('file://'.length), maxBytes);
   const service = bundle.service === undefined ? Object.values(services)[0] : services[bundle.service];
   if (/^https?:\/\//.test(resource)) {
-    return createHttpSource(resource, bundle.service === undefined ? undefined : service, maxBytes);
+    return createHttpSource(resource, bundle.service === undefined ? undefined : service);
   }
   if (service === undefined) throw new BundleError(`${name}: no service`);
-  return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service, maxBytes);
+  return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service);
 }

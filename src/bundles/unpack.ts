@@ -7,6 +7,13 @@ export const bundleLimits = { packed: 52_428_800, entries: 10_000, nameBytes: 10
 /** Files by path, without a leading slash. */
 export type BundleFiles = ReadonlyMap<string, Buffer>;
 
+/** A bundle as it was found: packed, or as the files of a folder. */
+export type Content = { readonly archive: Buffer } | { readonly files: BundleFiles };
+
+/** The files of a bundle. Rejects with ArchiveError. */
+export const filesOf = async (content: Content, maxBytes: number): Promise<BundleFiles> =>
+  'files' in content ? content.files : unpack(content.archive, maxBytes);
+
 /**
  * A bundle's bytes (a tar archive, gzipped as a rule) to its files, in memory; nothing is ever written to disk. The
  * limit counts what comes out. Rejects with ArchiveError.

@@ -8,6 +8,7 @@ import { describeBundleSource, type Place } from '../contract/bundle-source.ts';
 import { bundleOf, type Entry } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
+import { unpacked } from '../support/unpacked.ts';
 
 const LIMIT = 10_000;
 const never = new AbortController().signal;
@@ -24,7 +25,7 @@ function write(folder: string, entries: readonly Entry[]): void {
 async function archive(scope: Scope): Promise<Place> {
   const file = join(scratchFolder(scope), 'bundle.tar.gz');
   return {
-    source: (maxBytes) => createFileSource(file, maxBytes),
+    source: (maxBytes) => unpacked(createFileSource(file, maxBytes), maxBytes),
     put: (entries) => writeFileSync(file, bundleOf(entries)),
     spoil: () => writeFileSync(file, bundleOf([]).subarray(0, 10)),
     remove: () => rmSync(file),
@@ -34,7 +35,7 @@ async function archive(scope: Scope): Promise<Place> {
 async function folder(scope: Scope): Promise<Place> {
   const path = join(scratchFolder(scope), 'policy');
   return {
-    source: (maxBytes) => createFileSource(path, maxBytes),
+    source: (maxBytes) => unpacked(createFileSource(path, maxBytes), maxBytes),
     put: (entries) => {
       rmSync(path, { recursive: true, force: true });
       write(path, entries);
@@ -51,7 +52,7 @@ describeBundleSource('an archive on disk', archive);
 describeBundleSource('a folder', folder);
 
 async function namesIn(path: string): Promise<readonly string[]> {
-  const fetched = await createFileSource(path, LIMIT)(undefined, never);
+  const fetched = await unpacked(createFileSource(path, LIMIT), LIMIT)(undefined, never);
   assert.equal(fetched.kind, 'new');
   return [...fetched.files.keys()];
 }
@@ -70,7 +71,7 @@ describe('a folder of a bundle', () => {
     symlinkSync('..2026_01', join(path, '..data'));
     symlinkSync('..data/data.json', join(path, 'data.json'));
     symlinkSync('..data/lists', join(path, 'lists'));
-    const source = createFileSource(path, LIMIT);
+    const source = unpacked(createFileSource(path, LIMIT), LIMIT);
     const first = await source(undefined, never);
     assert.equal(first.kind, 'new');
     assert.deepEqual([...first.files].map(String), ['data.json,{"v":1}', 'lists/data.json,[1]']);
@@ -127,6 +128,6 @@ describe('a folder of a bundle', () => {
 test('a pipe or a device in the place of an archive is refused and not waited for', async (context) => {
   const path = join(scratchFolder(context), 'bundle.tar.gz');
   makePipe(path);
-  await assert.rejects(createFileSource(path, LIMIT)(undefined, never), /not a regular file/);
-  await assert.rejects(createFileSource('/dev/zero', LIMIT)(undefined, never), /not a regular file/);
+  await assert.rejects(unpacked(createFileSource(path, LIMIT), LIMIT)(undefined, never), /not a regular file/);
+  await assert.rejects(unpacked(createFileSource('/dev/zero', LIMIT), LIMIT)(undefined, never), /not a regular file/);
 });

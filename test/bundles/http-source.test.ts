@@ -12,6 +12,7 @@ import { describeBundleSource, type Place } from '../contract/bundle-source.ts';
 import { bundleOf } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
+import { unpacked } from '../support/unpacked.ts';
 
 const LIMIT = 1_000_000;
 const good = bundleOf([{ name: 'data.json', content: '{"v":1}' }]);
@@ -48,7 +49,7 @@ describeBundleSource('an HTTP server', async (scope): Promise<Place> => {
     else response.writeHead(200, { etag }).end(body);
   });
   return {
-    source: (maxBytes) => createHttpSource(url, undefined, maxBytes),
+    source: (maxBytes) => unpacked(createHttpSource(url, undefined), maxBytes),
     put: (entries) => put(bundleOf(entries)),
     spoil: () => put(good.subarray(0, good.length / 2)),
     remove: () => put(undefined),
@@ -64,7 +65,7 @@ describe('a request for a bundle', () => {
     });
     const token_path = join(scratchFolder(context), 'token');
     const credentials = { bearer: { token_path, scheme: 'Bearer' } };
-    const source = createHttpSource(url, service({ headers: { 'x-team': 'policy' }, credentials }), LIMIT);
+    const source = unpacked(createHttpSource(url, service({ headers: { 'x-team': 'policy' }, credentials })), LIMIT);
     for (const token of ['one', 'two']) {
       writeFileSync(token_path, `${token}\n`);
       await source(undefined, never);
@@ -81,10 +82,10 @@ describe('a request for a bundle', () => {
   test('fails without its token, and no message holds one', async (context) => {
     const url = await serve(context, (_request, response) => response.writeHead(403).end());
     const bearer = (over: object): ServiceConfig => service({ credentials: { bearer: { scheme: 'Bearer', ...over } } });
-    const missing = createHttpSource(url, bearer({ token_path: '/nowhere/token' }), LIMIT);
+    const missing = unpacked(createHttpSource(url, bearer({ token_path: '/nowhere/token' })), LIMIT);
     await assert.rejects(missing(undefined, never), /ENOENT/);
     for (const token of ['s3cr3t', 's3cr3t\nx: y']) {
-      const source = createHttpSource(url, bearer({ token }), LIMIT);
+      const source = unpacked(createHttpSource(url, bearer({ token })), LIMIT);
       await assert.rejects(source(undefined, never), (error: Error) => !String(error.stack).includes('s3cr3t'));
     }
   });
@@ -95,14 +96,14 @@ describe('a request for a bundle', () => {
       reached.push(request.url ?? '');
       response.writeHead(302, { location: '/elsewhere' }).end();
     });
-    const source = createHttpSource(`${url}/here`, undefined, LIMIT);
+    const source = unpacked(createHttpSource(`${url}/here`, undefined), LIMIT);
     await assert.rejects(source(undefined, never), /answered 302; redirects are not followed/);
     assert.deepEqual(reached, ['/here']);
   });
 
   test('takes a 304 only as the answer to a tag', async (context) => {
     const url = await serve(context, (_request, response) => response.writeHead(304).end());
-    const source = createHttpSource(url, undefined, LIMIT);
+    const source = unpacked(createHttpSource(url, undefined), LIMIT);
     await assert.rejects(source(undefined, never), /304/);
     await assert.rejects(source('', never), /304/);
     assert.deepEqual(await source('"1"', never), { kind: 'unchanged' });
@@ -113,10 +114,13 @@ describe('a request for a bundle', () => {
       if (request.url === '/body') response.writeHead(200).write(good.subarray(0, 5));
     });
     const stopping = new AbortController();
-    const stopped = createHttpSource(`${url}/body`, undefined, LIMIT)(undefined, stopping.signal);
+    const stopped = unpacked(createHttpSource(`${url}/body`, undefined), LIMIT)(undefined, stopping.signal);
     setImmediate(() => stopping.abort());
     await assert.rejects(stopped, /abort/i);
-    const impatient = createHttpSource(`${url}/headers`, service({ response_header_timeout_seconds: 0.05 }), LIMIT);
+    const impatient = unpacked(
+      createHttpSource(`${url}/headers`, service({ response_header_timeout_seconds: 0.05 })),
+      LIMIT,
+    );
     await assert.rejects(impatient(undefined, never), /Headers Timeout/);
   });
 });
@@ -161,7 +165,7 @@ describe('an answer', () => {
   ];
   for (const [name, listener, message] of refused) {
     test(`${name} is refused`, async (context) => {
-      const source = createHttpSource(await serve(context, listener), undefined, LIMIT);
+      const source = unpacked(createHttpSource(await serve(context, listener), undefined), LIMIT);
       await assert.rejects(source('"1"', never), message);
     });
   }
@@ -170,7 +174,7 @@ describe('an answer', () => {
     const url = await serve(context, (_request, response) => {
       response.writeHead(200, { 'content-encoding': 'gzip' }).end(good);
     });
-    const fetched = await createHttpSource(url, undefined, LIMIT)(undefined, never);
+    const fetched = await unpacked(createHttpSource(url, undefined), LIMIT)(undefined, never);
     assert.equal(fetched.kind === 'new' && fetched.files.get('data.json')?.toString(), '{"v":1}');
   });
 });

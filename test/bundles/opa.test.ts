@@ -8,6 +8,7 @@ import { createFileSource } from '../../src/bundles/sources/file.ts';
 import { unpack } from '../../src/bundles/unpack.ts';
 import { tool } from '../support/process.ts';
 import { scratchFolder } from '../support/servers.ts';
+import { unpacked } from '../support/unpacked.ts';
 
 const LIMIT = 10_000_000;
 const never = new AbortController().signal;
@@ -22,7 +23,7 @@ const opa = (...args: readonly string[]): string =>
   execFileSync(tool('opa'), args, { stdio: 'pipe', encoding: 'utf8' });
 
 async function readFolder(folder: string): Promise<ReturnType<typeof readBundle>> {
-  const fetched = await createFileSource(folder, LIMIT)(undefined, never);
+  const fetched = await unpacked(createFileSource(folder, LIMIT), LIMIT)(undefined, never);
   assert.equal(fetched.kind, 'new');
   return readBundle(fetched.files);
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { BundleSource } from '../../src/bundles/sources/source.ts';
 import type { Entry } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
+import type { unpacked } from '../support/unpacked.ts';
 
 /** A place that a source reads from. */
 export type Place = {
-  readonly source: (maxBytes: number) => BundleSource;
+  readonly source: (maxBytes: number) => ReturnType<typeof unpacked>;
   readonly put: (entries: readonly Entry[]) => Promise<void> | void;
   /** Puts something that cannot be read as a bundle. */
   readonly spoil: () => Promise<void> | void;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { readLimited } from '../../lib/read-limited.ts';
-import { type BundleFiles, bundleLimits, unpack } from '../unpack.ts';
+import { type BundleFiles, bundleLimits } from '../unpack.ts';
 import { readFolder } from './folder.ts';
 import type { BundleSource } from './source.ts';
 
@@ -14,7 +14,7 @@ export function createFileSource(path: string, maxBytes: number): BundleSource {
     const version = digest.digest('hex');
     if (version === tag) return { kind: 'unchanged' };
     const [archive = Buffer.alloc(0)] = content.values();
-    return { kind: 'new', tag: version, files: isDirectory ? content : await unpack(archive, maxBytes) };
+    return { kind: 'new', tag: version, content: isDirectory ? { files: content } : { archive } };
   };
 }
 

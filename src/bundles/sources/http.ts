@@ -3,7 +3,7 @@ import type { ServiceConfig } from '../../config/schema.ts';
 import { readBounded } from '../../lib/bounded-body.ts';
 import { readLimited } from '../../lib/read-limited.ts';
 import { BundleError } from '../error.ts';
-import { bundleLimits, unpack } from '../unpack.ts';
+import { bundleLimits } from '../unpack.ts';
 import type { BundleSource } from './source.ts';
 
 const DOWNLOAD_MS = 60_000;
@@ -13,7 +13,7 @@ const MAX_TOKEN_BYTES = 65_536;
  * A bundle on an HTTP server, asked for with the tag of the active one (RFC 9110 section 13.1.2, If-None-Match). A
  * redirect is not followed: it could carry credentials elsewhere.
  */
-export function createHttpSource(url: string, service: ServiceConfig | undefined, maxBytes: number): BundleSource {
+export function createHttpSource(url: string, service: ServiceConfig | undefined): BundleSource {
   return async (tag, signal) => {
     const isConditional = tag !== undefined && tag !== '';
     const response = await request(url, {
@@ -43,7 +43,7 @@ export function createHttpSource(url: string, service: ServiceConfig | undefined
     if (typeof announced === 'string' && Number(announced) !== bytes.length)
       throw new BundleError('the download is short');
     const etag = headers['etag'];
-    return { kind: 'new', files: await unpack(bytes, maxBytes), tag: typeof etag === 'string' ? etag : '' };
+    return { kind: 'new', content: { archive: bytes }, tag: typeof etag === 'string' ? etag : '' };
   };
 }
 
