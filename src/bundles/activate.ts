@@ -1,76 +1,66 @@
-import type { JsonObject } from '../model/json.ts';
-import { emptyObject } from '../values/json.ts';
-import type { Bundle, Module } from './bundle.ts';
-import { mergeInto } from './data.ts';
-import { BundleError } from './error.ts';
-import { rootsOverlap } from './roots.ts';
+import type { Module } from './bundle.ts';
+import type { Read, ReadBundle, ReadTask } from './reader.ts';
+import type { Content } from './unpack.ts';
 
 /** All bundles as one policy. */
 export type Policy = {
   readonly modules: readonly Module[];
-  readonly data: JsonObject;
+  /** All of the data, as JSON text in UTF-8. */
+  readonly data: Uint8Array;
   readonly revisions: { readonly [bundle: string]: string };
 };
 
-/** Merges bundles whose roots are disjoint and of which one has modules. Throws BundleError. */
-function mergeBundles(bundles: ReadonlyMap<string, Bundle>): Policy {
-  const list = [...bundles];
-  const data = emptyObject();
-  list.forEach(([name, bundle], i) => {
-    for (const [other, earlier] of list.slice(0, i)) {
-      const clash = bundle.roots.find((root) => earlier.roots.some((taken) => rootsOverlap(root, taken)));
-      if (clash !== undefined) throw new BundleError(`the roots of ${name} and ${other} overlap at "${clash}"`);
-    }
-    mergeInto(data, bundle.data, name);
-  });
-  const compiled = list.filter(([, { modules }]) => modules.length > 0).map(([name]) => name);
-  // A module says itself what it answers for; a second one could answer for what the roots give to the first.
-  if (compiled.length > 1) throw new BundleError(`only one bundle may have policy modules: ${compiled.join(', ')}`);
-  return {
-    modules: list.flatMap(([, { modules }]) => modules),
-    data,
-    revisions: Object.fromEntries(list.map(([name, { revision }]) => [name, revision])) as { [name: string]: string },
-  };
-}
+/** A new version of one bundle; `maxBytes` is the most that it may unpack to. */
+export type Offer = { readonly content: Content; readonly maxBytes: number };
+
+export type ActivationParts<Prepared> = {
+  /** Nothing is activated before each of these bundles has come once. */
+  readonly names: readonly string[];
+  readonly read: (task: ReadTask) => Promise<Read>;
+  readonly prepare: (policy: Policy) => Promise<Prepared>;
+  readonly commit: (prepared: Prepared) => Promise<void> | void;
+};
 
 export type Activation = {
   /**
    * Takes a new version of one bundle. Resolves with the revisions that serve now and did not before; with none while
    * other bundles are still to come. Rejects when it cannot serve, and then what served before still does.
    */
-  readonly offer: (name: string, bundle: Bundle) => Promise<ReadonlyMap<string, string>>;
+  readonly offer: (name: string, offer: Offer) => Promise<ReadonlyMap<string, string>>;
 };
 
-/**
- * One activation at a time: merge, prepare away from the requests, then replace one reference. Nothing is activated
- * before every bundle in `names` has come once.
- */
-export function createActivation<Prepared>(
-  names: readonly string[],
-  prepare: (policy: Policy) => Promise<Prepared>,
-  commit: (prepared: Prepared) => void,
-): Activation {
-  let accepted: ReadonlyMap<string, Bundle> = new Map();
+/** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
+export function createActivation<Prepared>(parts: ActivationParts<Prepared>): Activation {
+  const { names, read, prepare, commit } = parts;
+  let accepted: ReadonlyMap<string, ReadBundle> = new Map();
   let last: Promise<unknown> = Promise.resolve();
   const waiting = new Set<string>();
 
-  async function activate(name: string, bundle: Bundle): Promise<ReadonlyMap<string, string>> {
+  async function activate(name: string, { content, maxBytes }: Offer): Promise<ReadonlyMap<string, string>> {
+    const isComplete = names.every((needed) => needed === name || accepted.has(needed));
+    const others = new Map([...accepted].filter(([other]) => other !== name));
+    const { bundle, merged } = await read({ name, content, maxBytes, others: isComplete ? others : undefined });
     const next = new Map(accepted).set(name, bundle);
-    const isComplete = names.every((needed) => next.has(needed));
-    if (isComplete) commit(await prepare(mergeBundles(next)));
+    if (merged !== undefined) await commit(await prepare(policyOf(next, merged)));
     accepted = next;
     waiting.add(name);
-    if (!isComplete) return new Map();
+    if (merged === undefined) return new Map();
     const fresh = [...waiting].map((each) => [each, next.get(each)?.revision ?? ''] as const);
     waiting.clear();
     return new Map(fresh);
   }
 
   return {
-    offer: (name, bundle) => {
-      const turn = last.then(() => activate(name, bundle));
+    offer: (name, offer) => {
+      const turn = last.then(() => activate(name, offer));
       last = turn.catch(() => {});
       return turn;
     },
   };
 }
+
+const policyOf = (bundles: ReadonlyMap<string, ReadBundle>, data: Uint8Array): Policy => ({
+  modules: [...bundles.values()].flatMap(({ modules }) => modules),
+  data,
+  revisions: Object.fromEntries([...bundles].map(([name, { revision }]) => [name, revision])),
+});

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { JsonObject } from '../model/json.ts';
 import { readData } from './data.ts';
 import { BundleError } from './error.ts';
@@ -5,8 +6,13 @@ import { readManifest } from './manifest.ts';
 import { requireBelowRoots } from './roots.ts';
 import { type BundleFiles, bundleLimits } from './unpack.ts';
 
-/** A policy module, the path it has in its bundle, and what the manifest says it answers for. */
-export type Module = { readonly path: string; readonly wasm: Uint8Array; readonly entrypoints: readonly string[] };
+/** A policy module, the path it has in its bundle, its SHA-256 digest, and what the manifest says it answers for. */
+export type Module = {
+  readonly path: string;
+  readonly wasm: Uint8Array;
+  readonly digest: string;
+  readonly entrypoints: readonly string[];
+};
 
 /** https://www.openpolicyagent.org/docs/management-bundles#bundle-file-format */
 export type Bundle = {
@@ -38,7 +44,7 @@ export function readBundle(files: BundleFiles): Bundle {
     .filter((name) => baseName(name) === MODULE)
     .map((path) => ({
       path,
-      wasm: moduleOf(files, path),
+      ...moduleOf(files, path),
       entrypoints: resolvers.filter(({ module }) => module === path).map(({ entrypoint }) => entrypoint),
     }));
   if (modules.length === 0 && names.some((name) => name.endsWith('.rego'))) {
@@ -51,9 +57,9 @@ export function readBundle(files: BundleFiles): Bundle {
   return { revision, roots, modules, data };
 }
 
-function moduleOf(files: BundleFiles, path: string): Uint8Array {
+function moduleOf(files: BundleFiles, path: string): Pick<Module, 'wasm' | 'digest'> {
   const wasm = files.get(path) ?? Buffer.alloc(0);
   if (wasm.length > bundleLimits.wasm) throw new BundleError(`${path} has more than ${bundleLimits.wasm} bytes`);
   // A copy: files are views of the whole archive, which would live as long as the module.
-  return Uint8Array.from(wasm);
+  return { wasm: Uint8Array.from(wasm), digest: hash('sha256', wasm) };
 }

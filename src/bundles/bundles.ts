@@ -2,13 +2,12 @@ import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy } from './activate.ts';
-import { readBundle } from './bundle.ts';
 import { BundleError } from './error.ts';
 import { createPoll } from './poll.ts';
+import { readInThread } from './reader.ts';
 import { createFileSource } from './sources/file.ts';
 import { createHttpSource } from './sources/http.ts';
 import type { BundleSource } from './sources/source.ts';
-import { filesOf } from './unpack.ts';
 
 type Log = {
   readonly info: (fields: object, message: string) => void;
@@ -24,7 +23,7 @@ export type BundlesOptions<Prepared> = {
   readonly random: () => number;
   readonly log: Log;
   readonly prepare: (policy: Policy) => Promise<Prepared>;
-  readonly commit: (prepared: Prepared) => void;
+  readonly commit: (prepared: Prepared) => Promise<void> | void;
   readonly onActivated: (bundle: string, atMs: number) => void;
   readonly onFailed: (bundle: string) => void;
 };
@@ -59,7 +58,7 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new BundleError(`two bundles are called ${twice}`);
-  const activation = createActivation(names, options.prepare, options.commit);
+  const activation = createActivation({ names, read: readInThread, prepare: options.prepare, commit: options.commit });
   const now = (): string => new Date(clock.wallMs()).toISOString();
 
   function setActive(name: string, revision: string): void {
@@ -82,7 +81,7 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
-          const activated = await activation.offer(name, readBundle(await filesOf(fetched.content, maxBytes)));
+          const activated = await activation.offer(name, { content: fetched.content, maxBytes });
           // Only now: a version that could not be activated is asked for again.
           tag = fetched.tag;
           for (const [each, revision] of activated) setActive(each, revision);

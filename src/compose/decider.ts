@@ -9,12 +9,8 @@ import { createIdentify } from '../identity/identify.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { toDecision } from '../policy/decision.ts';
-import { type Engine, EngineError } from '../policy/engine/engine.ts';
-import { createWasmInstance } from '../policy/engine/wasm.ts';
-import { openLane } from '../policy/lane.ts';
-import { type PreparedSnapshot, prepareSnapshot } from '../policy/snapshot.ts';
+import { type PreparedPolicy, preparePolicy } from '../policy/prepare.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { stringify } from '../values/json.ts';
 import { createDescription } from './context.ts';
 import { createPassOn } from './pass-on.ts';
 import { createPolicyNetwork } from './policy-network.ts';
@@ -22,7 +18,7 @@ import { createPolicySource } from './policy-source.ts';
 
 export type Decider = {
   readonly check: Check;
-  readonly pin: () => PreparedSnapshot | undefined;
+  readonly pin: () => PreparedPolicy | undefined;
   readonly isReady: () => boolean;
   readonly status: () => object;
   /** Bundles and key sets, in the order in which they start. */
@@ -31,9 +27,8 @@ export type Decider = {
 
 export type DeciderSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
-/** Compiling a large module and loading large data take their time, and answering one question hardly any. */
+/** Compiling a large module takes its time, and answering one question hardly any. */
 export const FIRST_ANSWER_MS = 5000;
-export const NO_NETWORK = 'the policy uses the network, and postern.http_send.allow_hosts allows no host';
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
 const INLINE_BUILTIN_MS = 2;
 const BUILTIN_MS = 250;
@@ -51,34 +46,20 @@ export function createDecider(
   const { paths, evaluation, identity } = config.postern;
   const path = decisionPath(config);
   const network = createPolicyNetwork(config, settings.env);
-  let active: PreparedSnapshot | undefined;
+  let active: PreparedPolicy | undefined;
 
-  async function prepare({ modules, data, revisions }: Policy): Promise<PreparedSnapshot> {
-    const snapshot = { modules, data: stringify(data), revisions };
-    const limits = limitsOf(config);
-    // First in a thread, which a policy that never comes to an end stops instead of this one.
-    const lane = await openLane({ source: snapshot, path, limits }, FIRST_ANSWER_MS);
-    try {
-      const engine: Engine = (wasm, text) =>
-        createWasmInstance(wasm, text, {
-          ...limits,
-          inline: {
-            memoryBytes: Math.min(limits.memoryBytes, lane.memoryBytes),
-            steps: Math.min(evaluation.inline_steps, limits.steps),
-            builtinMs: INLINE_BUILTIN_MS,
-          },
-          network,
-        });
-      const prepared = await prepareSnapshot(snapshot, path, engine, lane);
-      if (prepared.waits && network === undefined) {
-        throw new EngineError(NO_NETWORK);
-      }
-      return prepared;
-    } catch (error) {
-      lane.close();
-      throw error;
-    }
-  }
+  const prepare = (policy: Policy): Promise<PreparedPolicy> =>
+    preparePolicy(
+      policy,
+      {
+        path,
+        limits: limitsOf(config),
+        inline: { steps: evaluation.inline_steps, builtinMs: INLINE_BUILTIN_MS },
+        network,
+        firstAnswerMs: FIRST_ANSWER_MS,
+      },
+      active,
+    );
 
   const source = createPolicySource(settings, path, (files) =>
     createBundles({

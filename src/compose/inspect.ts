@@ -5,10 +5,11 @@ import { filesOf } from '../bundles/unpack.ts';
 import type { BundleReport } from '../cli/ports.ts';
 import type { Config } from '../config/schema.ts';
 import { messageOf } from '../lib/message.ts';
-import { inspectModule } from '../policy/admission.ts';
+import { inspectModule, type PolicyModule } from '../policy/admission.ts';
 import { openLane } from '../policy/lane.ts';
+import { NO_NETWORK } from '../policy/prepare.ts';
 import { stringify } from '../values/json.ts';
-import { decisionPath, FIRST_ANSWER_MS, limitsOf, NO_NETWORK } from './decider.ts';
+import { decisionPath, FIRST_ANSWER_MS, limitsOf } from './decider.ts';
 
 /** A bundle as activation sees it, with everything that keeps it from serving. Rejects when there is none. */
 export async function inspectBundle(file: string, config: Config): Promise<BundleReport> {
@@ -31,7 +32,7 @@ async function reportOn(file: string, config: Config): Promise<BundleReport> {
   const inspected = await Promise.all(modules.map((module) => inspectModule(module, limits.memoryBytes)));
   const problems = inspected.flatMap(({ path, problems: found }) => found.map((problem) => `${path}: ${problem}`));
   const isSound = problems.length === 0 && modules.length > 0;
-  const smoke = isSound ? await askOnce({ modules, data: text, revisions: {} }, config) : undefined;
+  const smoke = isSound ? await askOnce(modules, text, config) : undefined;
   const allowsNetwork = config.postern.http_send.allow_hosts.length > 0;
   return {
     revision,
@@ -48,9 +49,10 @@ async function reportOn(file: string, config: Config): Promise<BundleReport> {
 }
 
 /** The problem that asking the policy once shows, if it does. */
-async function askOnce(source: Parameters<typeof openLane>[0]['source'], config: Config): Promise<string | undefined> {
+async function askOnce(modules: readonly PolicyModule[], data: string, config: Config): Promise<string | undefined> {
   try {
-    const lane = await openLane({ source, path: decisionPath(config), limits: limitsOf(config) }, FIRST_ANSWER_MS);
+    const task = { modules, data, path: decisionPath(config), limits: limitsOf(config) };
+    const { lane } = await openLane(task, FIRST_ANSWER_MS);
     lane.close();
     return undefined;
   } catch (error) {

@@ -20,10 +20,15 @@ export type ModuleReport = {
   readonly problems: readonly string[];
 };
 
-type Module = { readonly path: string; readonly wasm: Uint8Array; readonly entrypoints: readonly string[] };
+/** One of a bundle. */
+export type PolicyModule = {
+  readonly path: string;
+  readonly wasm: Uint8Array;
+  readonly entrypoints: readonly string[];
+};
 
 /** Looks at a module without its data. `entrypoints` are those that the manifest gives to it. Rejects with nothing. */
-export async function inspectModule(module: Module, memoryBytes: number): Promise<ModuleReport> {
+export async function inspectModule(module: PolicyModule, memoryBytes: number): Promise<ModuleReport> {
   const { path, wasm } = module;
   const unreadable = { path, size: wasm.length, abi: undefined, memory: 0, entrypoints: [], builtins: [], waiting: [] };
   try {
@@ -34,7 +39,8 @@ export async function inspectModule(module: Module, memoryBytes: number): Promis
   }
 }
 
-function reportOf({ path, wasm, entrypoints: promised }: Module, compiled: CompiledModule): ModuleReport {
+/** Looks at a module that is compiled. */
+export function reportOf({ path, wasm, entrypoints: promised }: PolicyModule, compiled: CompiledModule): ModuleReport {
   const entrypoints = [...compiled.entrypoints.keys()];
   const builtins = [...compiled.builtins.keys()].sort();
   const missing = missingBuiltins(builtins, hostBuiltins);

@@ -3,40 +3,51 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../lib/message.ts';
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
 import { stringify } from '../values/json.ts';
-import { inspectModule } from './admission.ts';
-import { createWasmInstance } from './engine/wasm.ts';
+import { reportOf } from './admission.ts';
+import type { MemoryImage } from './engine/image.ts';
+import { type CompiledModule, compileModule } from './engine/module.ts';
+import { createInstance } from './engine/wasm.ts';
 import type { LaneAnswer, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
 import { prepareSnapshot } from './snapshot.ts';
 
 const NICE = 10;
-const { source, path, limits } = workerData as LaneTask;
+const { modules, data, path, limits } = workerData as LaneTask;
 
 function textOf(evaluation: Evaluation): LaneAnswer {
   return evaluation.ok ? { ok: true, results: stringify(evaluation.results) } : evaluation;
 }
 
-function serve(snapshot: Snapshot): void {
-  parentPort?.on('message', async ({ path: asked, input }: LaneQuestion) => {
-    parentPort?.postMessage(textOf(await snapshot.evaluate(asked, input)));
-  });
-}
-
-async function problemsOf(): Promise<readonly string[]> {
-  const reports = await Promise.all(source.modules.map((module) => inspectModule(module, limits.memoryBytes)));
-  return reports.flatMap(({ path: module, problems }) => problems.map((problem) => `${module}: ${problem}`));
-}
-
 async function start(): Promise<LaneReport> {
-  const problems = await problemsOf();
-  if (problems.length > 0) return { problem: problems.join('; ') };
-  const snapshot = await prepareSnapshot(source, path, (wasm, data) =>
-    // One that came and went with every question would keep the process busy with its memory.
-    createWasmInstance(wasm, data, { ...limits, staysLarge: true }),
-  );
-  // On Linux this is the thread's own priority: long evaluations get what the short ones leave.
+  // On Linux this is the thread's own priority: it gets what those who answer leave.
   setPriority(NICE);
-  serve(snapshot);
-  return { memoryBytes: snapshot.memoryBytes() };
+  const compiled = await Promise.all(
+    modules.map(({ compiled: known, wasm }) => known ?? compileModule(wasm, limits.memoryBytes)),
+  );
+  const problems = compiled.flatMap((each, i) => {
+    const module = modules[i];
+    return module === undefined ? [] : reportOf(module, each).problems.map((problem) => `${module.path}: ${problem}`);
+  });
+  if (problems.length > 0) return { problem: problems.join('; ') };
+  const load = (each: CompiledModule) =>
+    // An instance that came and went with every question would keep the process busy with its memory.
+    createInstance(each, data, { ...limits, staysLarge: true });
+  const loaded = compiled.map((each) => ({ compiled: each, instance: load(each) }));
+  const images = loaded.map(({ compiled: each, instance }) => ({ compiled: each, image: instance.image() }));
+  const snapshot = await prepareSnapshot(
+    loaded.map(({ instance }) => instance),
+    {},
+    path,
+  );
+  // Asked for when an instance was spoiled; what may have happened to one here must not go with it.
+  serve(snapshot, (module) => load(module).image());
+  return { memoryBytes: snapshot.memoryBytes(), modules: images };
+}
+
+function serve(snapshot: Snapshot, imageOf: (module: CompiledModule) => MemoryImage): void {
+  parentPort?.on('message', async (question: LaneQuestion) => {
+    if ('module' in question) parentPort?.postMessage({ image: imageOf(question.module) });
+    else parentPort?.postMessage(textOf(await snapshot.evaluate(question.path, question.input)));
+  });
 }
 
 const report = await start().catch((error: unknown): LaneReport => ({ problem: messageOf(error) }));

@@ -3,8 +3,11 @@ import { Worker } from 'node:worker_threads';
 import type { Evaluation } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { parseExact } from '../values/json.ts';
+import type { PolicyModule } from './admission.ts';
 import { EngineError, type EngineOptions } from './engine/engine.ts';
-import type { SnapshotSource } from './snapshot.ts';
+import type { MemoryImage } from './engine/image.ts';
+import type { CompiledModule } from './engine/module.ts';
+import type { LoadedModule } from './engine/wasm.ts';
 
 /*
  * A thread of its own for the evaluations that take long, so that they delay nobody else. It is also where a policy is
@@ -12,21 +15,29 @@ import type { SnapshotSource } from './snapshot.ts';
  */
 
 export type LaneTask = {
-  readonly source: SnapshotSource;
+  /** Those that were compiled before need not be compiled again. */
+  readonly modules: readonly (PolicyModule & { readonly compiled?: CompiledModule })[];
+  /** All of the data, as JSON text or its UTF-8 bytes. */
+  readonly data: string | Uint8Array;
   readonly path: string;
   readonly limits: Pick<EngineOptions, 'memoryBytes' | 'steps' | 'builtinMs'>;
 };
+type LaneReady = { readonly memoryBytes: number; readonly modules: readonly LoadedModule[] };
 /** What the thread says once it is ready: what its instances have for their data and a usual input, or what is wrong. */
-export type LaneReport = { readonly memoryBytes: number } | { readonly problem: string };
-export type LaneQuestion = { readonly path: string; readonly input: string };
+export type LaneReport = LaneReady | { readonly problem: string };
+/** An evaluation, or what an instance of a module begins with. */
+export type LaneQuestion = { readonly path: string; readonly input: string } | { readonly module: CompiledModule };
 /** Results as JSON text, which keeps every digit. */
 export type LaneAnswer = { readonly ok: true; readonly results: string } | (Evaluation & { readonly ok: false });
+type LaneMessage = LaneAnswer | { readonly image: MemoryImage };
 
 export type Lane = {
   /** Answers when its turn has come and `untilMs` (monotonic) has not. Never rejects. */
   readonly evaluate: (path: string, input: string, untilMs: number) => Promise<Evaluation>;
   /** What the policy's instances have there at rest, bytes. */
   readonly memoryBytes: number;
+  /** What a new instance of the module begins with. Rejects when the thread cannot tell. */
+  readonly imageOf: (module: CompiledModule) => Promise<MemoryImage>;
   /** Ends the thread once it is idle. */
   readonly close: () => void;
 };
@@ -38,12 +49,22 @@ const MAX_STAY_MS = 2_000;
 /** No evaluation takes longer, as steps and built-ins are bounded; a thread that does has a defect, ms. */
 const STUCK_MS = 2_000;
 
-type Entry = LaneQuestion & { readonly untilMs: number; readonly answer: (evaluation: Evaluation) => void };
+type Entry = { readonly question: LaneQuestion; readonly answer: (message: LaneMessage) => void };
 
-const late = (cause: string): Evaluation => ({ ok: false, reason: 'evaluation_timeout', cause });
+const late = (cause: string): Evaluation & { readonly ok: false } => ({
+  ok: false,
+  reason: 'evaluation_timeout',
+  cause,
+});
 
-/** Starts the thread, which compiles the policy, loads its data and asks it once. Rejects with EngineError. */
-export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane> {
+/**
+ * Starts the thread, which compiles the policy, loads its data and asks it once; `modules` are what it has loaded, for
+ * the instances of others. Rejects with EngineError.
+ */
+export async function openLane(
+  task: LaneTask,
+  timeoutMs: number,
+): Promise<{ readonly lane: Lane; readonly modules: readonly LoadedModule[] }> {
   const first = await startThread(task, timeoutMs);
   let thread: Worker | undefined = first.thread;
   let starting = false;
@@ -56,7 +77,7 @@ export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane>
     const ifMine = (react: () => void) => (): void => {
       if (worker === thread) react();
     };
-    worker.on('message', (answer: LaneAnswer) => ifMine(() => settle(fromText(answer)))());
+    worker.on('message', (message: LaneMessage) => ifMine(() => settle(message))());
     worker.on(
       'error',
       ifMine(() => replace('its thread failed')),
@@ -68,9 +89,9 @@ export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane>
     worker.unref();
   }
 
-  function settle(evaluation: Evaluation): void {
+  function settle(message: LaneMessage): void {
     clearTimeout(stuck);
-    current?.answer(evaluation);
+    current?.answer(message);
     current = undefined;
     next();
   }
@@ -109,53 +130,58 @@ export async function openLane(task: LaneTask, timeoutMs: number): Promise<Lane>
     }
     waiting.shift();
     current = entry;
-    stuck = setTimeout(() => replace('the evaluation does not end'), STUCK_MS);
+    const patience = 'module' in entry.question ? timeoutMs : STUCK_MS;
+    stuck = setTimeout(() => replace('the evaluation does not end'), patience);
     stuck.unref();
-    thread.postMessage({ path: entry.path, input: entry.input } satisfies LaneQuestion);
+    thread.postMessage(entry.question);
   }
 
-  adopt(thread);
-  return {
-    memoryBytes: first.memoryBytes,
-    evaluate: (path, input, untilMs) =>
-      new Promise((resolve) => {
-        if (waiting.length >= MAX_WAITING) {
-          resolve(late('too many long evaluations'));
-          return;
-        }
-        const end = Math.min(untilMs, performance.now() + MAX_STAY_MS);
-        const timer = setTimeout(() => {
-          const at = waiting.indexOf(entry);
-          if (at >= 0) waiting.splice(at, 1);
-          resolve(late('the evaluation takes too long'));
-        }, end - performance.now());
-        const entry: Entry = {
-          path,
-          input,
-          untilMs: end,
-          answer: (evaluation) => {
-            clearTimeout(timer);
-            resolve(evaluation);
-          },
-        };
-        waiting.push(entry);
-        next();
-      }),
-    close: () => {
-      closing = true;
+  const evaluate = (path: string, input: string, untilMs: number): Promise<Evaluation> =>
+    new Promise((resolve) => {
+      if (waiting.length >= MAX_WAITING) {
+        resolve(late('too many long evaluations'));
+        return;
+      }
+      const end = Math.min(untilMs, performance.now() + MAX_STAY_MS);
+      const timer = setTimeout(() => {
+        const at = waiting.indexOf(entry);
+        if (at >= 0) waiting.splice(at, 1);
+        resolve(late('the evaluation takes too long'));
+      }, end - performance.now());
+      const entry: Entry = {
+        question: { path, input },
+        answer: (message) => {
+          clearTimeout(timer);
+          if ('ok' in message) resolve(fromText(message));
+        },
+      };
+      waiting.push(entry);
       next();
-    },
+    });
+
+  const imageOf = (module: CompiledModule): Promise<MemoryImage> =>
+    new Promise((resolve, reject) => {
+      waiting.unshift({
+        question: { module },
+        answer: (message) => ('image' in message ? resolve(message.image) : reject(new EngineError('no image'))),
+      });
+      next();
+    });
+
+  const close = (): void => {
+    closing = true;
+    next();
   };
+
+  adopt(thread);
+  return { lane: { evaluate, imageOf, memoryBytes: first.memoryBytes, close }, modules: first.modules };
 }
 
 const fromText = (answer: LaneAnswer): Evaluation =>
   answer.ok ? { ok: true, results: parseExact(answer.results) as readonly Json[] } : answer;
 
 /** Resolves once the policy has been asked in it. Rejects with EngineError. */
-async function startThread(
-  task: LaneTask,
-  timeoutMs: number,
-): Promise<{ readonly thread: Worker; readonly memoryBytes: number }> {
+async function startThread(task: LaneTask, timeoutMs: number): Promise<LaneReady & { readonly thread: Worker }> {
   // The sources run as .ts, what is built as .js.
   const file = new URL(`./lane-thread${extname(import.meta.url)}`, import.meta.url);
   const thread = new Worker(file, { workerData: task });
@@ -168,7 +194,7 @@ async function startThread(
     thread.once('exit', () => resolve({ problem: 'its thread ended' }));
   });
   clearTimeout(timer);
-  if ('memoryBytes' in report) return { thread, memoryBytes: report.memoryBytes };
+  if ('modules' in report) return { ...report, thread };
   await thread.terminate();
   throw new EngineError(report.problem);
 }

@@ -1,20 +1,8 @@
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { isObject } from '../values/json.ts';
-import { type Engine, EngineError, type PolicyInstance } from './engine/engine.ts';
+import { EngineError, type PolicyInstance } from './engine/engine.ts';
 import type { Lane } from './lane.ts';
-
-export type SnapshotSource = {
-  readonly modules: readonly {
-    readonly path: string;
-    readonly wasm: Uint8Array;
-    /** Those that the manifest gives to it. */
-    readonly entrypoints: readonly string[];
-  }[];
-  /** All of the data, as JSON text. */
-  readonly data: string;
-  readonly revisions: { readonly [bundle: string]: string };
-};
 
 type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; readonly rest: readonly string[] };
 
@@ -30,16 +18,15 @@ export type PreparedSnapshot = Snapshot & {
 };
 
 /**
- * Makes a snapshot that answers for `path`: compiles, loads the data, and asks once, so that a policy that cannot run is
- * found before it serves. What takes the engine too long is left to the `lane`. Rejects with EngineError.
+ * Makes a snapshot of `instances` that answers for `path`: asks once, so that a policy that cannot run is found before it
+ * serves. What takes an instance too long is left to the `lane`. Rejects with EngineError.
  */
 export async function prepareSnapshot(
-  source: SnapshotSource,
+  instances: readonly PolicyInstance[],
+  revisions: Snapshot['revisions'],
   path: string,
-  engine: Engine,
-  lane?: Lane,
+  lane?: Pick<Lane, 'evaluate' | 'close'>,
 ): Promise<PreparedSnapshot> {
-  const instances = await Promise.all(source.modules.map(({ wasm }) => engine(wasm, source.data)));
   const routes = new Map<string, Route | undefined>();
   const routeOf = (asked: string): Route | undefined => {
     if (!routes.has(asked)) {
@@ -75,7 +62,7 @@ export async function prepareSnapshot(
     throw new EngineError(`the policy fails when it is asked: ${smoke.cause}`);
   }
   return {
-    revisions: source.revisions,
+    revisions,
     path,
     evaluate,
     waits: instances.some(({ waits }) => waits),

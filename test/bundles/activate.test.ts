@@ -1,34 +1,39 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { createActivation, type Policy } from '../../src/bundles/activate.ts';
-import type { Bundle } from '../../src/bundles/bundle.ts';
-import type { JsonObject } from '../../src/model/json.ts';
+import { createActivation, type Offer, type Policy } from '../../src/bundles/activate.ts';
+import { readAndMerge } from '../../src/bundles/read.ts';
 
-const bundle = (root: string, revision: string, over: Partial<Bundle> = {}): Bundle => ({
-  revision,
-  roots: [root],
-  modules: [],
-  data: { [root]: revision },
-  ...over,
-});
-const modules: Bundle['modules'] = [{ path: 'policy.wasm', wasm: new Uint8Array(4), entrypoints: ['a/allow'] }];
+type Parts = { readonly roots?: readonly string[]; readonly data?: object; readonly hasModule?: boolean };
+
+/** A version of a bundle that owns `root`. */
+function bundle(root: string, revision: string, parts: Parts = {}): Offer {
+  const { roots = [root], data = { [root]: revision }, hasModule = false } = parts;
+  const files = new Map([
+    ['.manifest', Buffer.from(JSON.stringify({ revision, roots }))],
+    ['data.json', Buffer.from(JSON.stringify(data))],
+    ...(hasModule ? [['policy.wasm', Buffer.alloc(4)] as const] : []),
+  ]);
+  return { content: { files }, maxBytes: 1000 };
+}
 
 /** An activation whose commits are seen and whose preparation can be held or made to fail. */
 function activationOf(names: readonly string[], prepare: (policy: Policy) => Promise<Policy> = async (p) => p) {
   const commits: Policy[] = [];
-  const activation = createActivation(names, prepare, (policy) => void commits.push(policy));
-  return { offer: activation.offer, commits, data: () => commits.map(({ data }) => ({ ...data }) as JsonObject) };
+  const commit = (policy: Policy): void => void commits.push(policy);
+  const activation = createActivation({ names, read: readAndMerge, prepare, commit });
+  const data = (): unknown[] => commits.map((policy) => JSON.parse(Buffer.from(policy.data).toString()));
+  return { offer: activation.offer, commits, data };
 }
 
 describe('an activation', () => {
   test('waits until every bundle has come once, and tells then what serves', async () => {
-    const { offer, commits } = activationOf(['a', 'b']);
+    const { offer, commits, data } = activationOf(['a', 'b']);
     assert.deepEqual([...(await offer('a', bundle('a', 'a1')))], []);
     assert.deepEqual([...(await offer('a', bundle('a', 'a2')))], []);
     assert.equal(commits.length, 0);
     assert.deepEqual(Object.fromEntries(await offer('b', bundle('b', 'b1'))), { a: 'a2', b: 'b1' });
     assert.deepEqual(commits[0]?.revisions, { a: 'a2', b: 'b1' });
-    assert.deepEqual({ ...commits[0]?.data }, { a: 'a2', b: 'b1' });
+    assert.deepEqual(data()[0], { a: 'a2', b: 'b1' });
     assert.deepEqual([...(await offer('b', bundle('b', 'b2')))], [['b', 'b2']]);
   });
 
@@ -80,11 +85,16 @@ describe('an activation', () => {
     assert.deepEqual(data(), [{ a: 'a1' }, { a: 'a2' }]);
   });
 
-  const clashes: readonly (readonly [string, Bundle, Bundle, RegExp])[] = [
+  const clashes: readonly (readonly [string, Offer, Offer, RegExp])[] = [
     ['the same root', bundle('x', '1'), bundle('x', '2'), /the roots of b and a overlap at "x"/],
     ['a root within a root', bundle('x', '1'), bundle('y', '2', { roots: ['x/y'], data: {} }), /overlap at "x\/y"/],
     ['a root that owns everything', bundle('x', '1', { roots: [''] }), bundle('y', '2'), /overlap/],
-    ['modules in both', bundle('x', '1', { modules }), bundle('y', '2', { modules }), /only one bundle/],
+    [
+      'modules in both',
+      bundle('x', '1', { hasModule: true }),
+      bundle('y', '2', { hasModule: true }),
+      /only one bundle/,
+    ],
   ];
   for (const [name, a, b, message] of clashes) {
     test(`refuses two bundles with ${name}`, async () => {
@@ -97,7 +107,7 @@ describe('an activation', () => {
 
   test('takes roots whose names only begin alike', async () => {
     const { offer, commits } = activationOf(['a', 'b']);
-    await offer('a', bundle('x', '1', { modules }));
+    await offer('a', bundle('x', '1', { hasModule: true }));
     await offer('b', bundle('xy', '2'));
     assert.equal(commits[0]?.modules.length, 1);
   });

@@ -104,7 +104,7 @@ describe('bundles', () => {
       Object.values(bundles.status()).map((status) => status.active_revision),
       ['r1', 'r2'],
     );
-    assert.deepEqual(Object.fromEntries(Object.entries(commits[0]?.data ?? {})), { a: 'r1', b: 'r2' });
+    assert.deepEqual(JSON.parse(Buffer.from(commits[0]?.data ?? []).toString()), { a: 'r1', b: 'r2' });
   });
 
   test('that are bad are asked for again without their tag, and said once in the log', async (context) => {

@@ -140,11 +140,7 @@ describe('the WebAssembly engine', () => {
 
 describe('a snapshot', () => {
   const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
-    prepareSnapshot(
-      { modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint), entrypoints: [] }], data: '{}', revisions: {} },
-      path,
-      (wasm, data) => createWasmInstance(wasm, data, LIMITS),
-    );
+    prepareSnapshot([await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS)], {}, path);
 
   test('finds a path below an entrypoint, and nothing beyond it', async () => {
     const snapshot = await prepare(
@@ -173,7 +169,8 @@ describe('a snapshot', () => {
 
 describe('the lane for long evaluations', () => {
   const taskOf = (wasm: Uint8Array, steps = LIMITS.steps): Parameters<typeof openLane>[0] => ({
-    source: { modules: [{ path: 'p', wasm, entrypoints: [] }], data: '{}', revisions: {} },
+    modules: [{ path: 'p', wasm, entrypoints: [] }],
+    data: '{}',
     path: 'envoy/authz/allow',
     limits: { ...LIMITS, steps },
   });
@@ -190,7 +187,7 @@ allow if {
   const inTime = (): number => performance.now() + 60_000;
 
   test('opens for a good policy', async () => {
-    const lane = await openLane(taskOf(wasmOf('package envoy.authz\n\nallow if input.x\n')), 20_000);
+    const { lane } = await openLane(taskOf(wasmOf('package envoy.authz\n\nallow if input.x\n')), 20_000);
     assert.deepEqual(await lane.evaluate('envoy/authz/allow', '{"x":true}', inTime()), { ok: true, results: [true] });
     lane.close();
   });
@@ -206,12 +203,11 @@ allow if {
 
   test('answers what the instance has no time for, and keeps every digit', async () => {
     const wasm = wasmOf('package envoy.authz\n\nallow := [count(numbers.range(1, input.n)), input.big]\n');
-    const lane = await openLane(taskOf(wasm), 20_000);
+    const { lane } = await openLane(taskOf(wasm), 20_000);
     const snapshot = await prepareSnapshot(
-      taskOf(wasm).source,
+      [await createWasmInstance(wasm, '{}', { ...LIMITS, inline: { ...LIMITS, steps: 20_000, builtinMs: 5 } })],
+      {},
       'envoy/authz/allow',
-      (module, data) =>
-        createWasmInstance(module, data, { ...LIMITS, inline: { ...LIMITS, steps: 20_000, builtinMs: 5 } }),
       lane,
     );
     const small = snapshot.evaluate('envoy/authz/allow', '{"n":1,"big":1}', inTime());
@@ -225,7 +221,7 @@ allow if {
   });
 
   test('cuts off what takes too many steps, refuses what would wait too long, and goes on', async () => {
-    const lane = await openLane(taskOf(wasmOf(heavy)), 20_000);
+    const { lane } = await openLane(taskOf(wasmOf(heavy)), 20_000);
     const ask = (n: number, y: string, untilMs: number): Promise<Evaluation> =>
       lane.evaluate('envoy/authz/allow', inputOf(n, y), untilMs);
     const answers = await Promise.all([

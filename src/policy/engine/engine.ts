@@ -28,9 +28,6 @@ export type EngineOptions = {
   readonly network?: Network | undefined;
 };
 
-/** Makes an instance of `module` over `data` (JSON text). Rejects with EngineError. */
-export type Engine = (module: Uint8Array, data: string) => Promise<PolicyInstance>;
-
 /** A module cannot be served; the message says why and is meant for whoever built the bundle. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';

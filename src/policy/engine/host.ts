@@ -45,11 +45,12 @@ export function textAt(memory: WebAssembly.Memory, address: number): string {
   return bytes.toString('utf8', address, end < 0 ? bytes.length : end);
 }
 
-/** Term text into a value of the module; returns its address. Throws PolicyAbort. */
-export function putText(exports: ModuleExports, memory: WebAssembly.Memory, text: string): number {
-  const length = Buffer.byteLength(text);
+/** Term text (or its UTF-8 bytes) into a value of the module; returns its address. Throws PolicyAbort. */
+export function putText(exports: ModuleExports, memory: WebAssembly.Memory, text: string | Uint8Array): number {
+  const length = typeof text === 'string' ? Buffer.byteLength(text) : text.length;
   const address = exports.opa_malloc(length);
-  Buffer.from(memory.buffer).write(text, address);
+  if (typeof text === 'string') Buffer.from(memory.buffer).write(text, address);
+  else new Uint8Array(memory.buffer).set(text, address);
   const value = exports.opa_value_parse(address, length);
   if (value === 0) throw new PolicyAbort('a value could not be parsed by the module');
   return value;

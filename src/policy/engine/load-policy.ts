@@ -6,8 +6,9 @@ import { hostBuiltins } from '../builtins/registry.ts';
 import { createNetwork, type NetworkOptions } from '../network/network.ts';
 import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
 import { EngineError } from './engine.ts';
+import { instantiateModule, type ModuleInstance } from './instance.ts';
 import { MAX_STEPS } from './metering.ts';
-import { compileModule, instantiateModule, type ModuleInstance } from './module.ts';
+import { compileModule } from './module.ts';
 
 export { ValueSyntaxError } from '../../values/parse.ts';
 export { BuiltinError, HaltError } from '../builtins/builtin.ts';

@@ -6,24 +6,76 @@ import { isObject, parseExact } from '../../values/json.ts';
 import { parse } from '../../values/parse.ts';
 import { BuiltinError, HaltError } from '../builtins/builtin.ts';
 import { hostBuiltins, waitingBuiltins } from '../builtins/registry.ts';
-import { defaultHostOptions, evaluateInPasses, type Session } from './context.ts';
+import { defaultHostOptions, evaluateInPasses, type HostOptions, type Session } from './context.ts';
 import type { EngineOptions, PolicyInstance } from './engine.ts';
 import { PolicyAbort } from './host.ts';
-import { compileModule, instantiateModule, type ModuleInstance, StepsExhausted, withMemory } from './module.ts';
+import type { MemoryImage } from './image.ts';
+import {
+  instantiateImage,
+  instantiateModule,
+  instantiateSmallImage,
+  type ModuleInstance,
+  StepsExhausted,
+} from './instance.ts';
+import { type CompiledModule, compileModule, withMemory } from './module.ts';
 
 /** Linear memory never shrinks, so an instance that one large input made this much larger is replaced. */
 const GROWTH_BYTES = 16 * 1_048_576;
+/** What is copied within a millisecond or two. */
+const SMALL_IMAGE_BYTES = 4 * 1_048_576;
 /** Longest wait for answers from the network when the caller sets no deadline, ms. */
 const MAX_WAIT_MS = 10_000;
+
+/** A module that is compiled and whose data is loaded. */
+export type LoadedModule = { readonly compiled: CompiledModule; readonly image: MemoryImage };
 
 /** Policy modules made by `opa build -t wasm` (ABI 1.2 and later). `data` is JSON text. Rejects with EngineError. */
 export async function createWasmInstance(
   wasm: Uint8Array,
-  data: string,
+  data: string | Uint8Array,
   limits: EngineOptions,
 ): Promise<PolicyInstance> {
-  const compiled = await compileModule(wasm, limits.memoryBytes);
-  const { entrypoints } = compiled;
+  return createInstance(await compileModule(wasm, limits.memoryBytes), data, limits);
+}
+
+/** The same for a compiled module; `image` is what it has loaded, to be asked for before anything else. Throws EngineError. */
+export function createInstance(
+  compiled: CompiledModule,
+  data: string | Uint8Array,
+  limits: EngineOptions,
+): PolicyInstance & { readonly image: () => MemoryImage } {
+  const rules = rulesOf(compiled, limits);
+  const again = (): ModuleInstance => instantiateModule(rules.compiled, data, hostBuiltins, rules.options);
+  const first = again();
+  return { ...instanceFrom(rules, limits, { first, again }), image: first.image };
+}
+
+/**
+ * The same for a module that was loaded in another thread. When its instance has to be replaced and the image is not
+ * small, it is asked for `again`, and evaluations are given up meanwhile. Rejects with EngineError.
+ */
+export async function createLoadedInstance(
+  { compiled, image }: LoadedModule,
+  limits: EngineOptions,
+  again: () => Promise<MemoryImage>,
+): Promise<PolicyInstance> {
+  const rules = rulesOf(compiled, limits);
+  const make = (from: MemoryImage): Promise<ModuleInstance> =>
+    instantiateImage(rules.compiled, from, hostBuiltins, rules.options);
+  const small = image.bytes.length <= SMALL_IMAGE_BYTES ? image : undefined;
+  return instanceFrom(rules, limits, {
+    first: await make(image),
+    again: () =>
+      small === undefined
+        ? again().then(make)
+        : instantiateSmallImage(rules.compiled, small, hostBuiltins, rules.options),
+  });
+}
+
+/** How a module is run within its limits. */
+type Rules = { readonly compiled: CompiledModule; readonly options: HostOptions; readonly waits: boolean };
+
+function rulesOf(compiled: CompiledModule, limits: EngineOptions): Rules {
   const waits = [...compiled.builtins.keys()].some((name) => waitingBuiltins.has(name));
   // An evaluation that waits cannot be moved to a thread, which has no network.
   const inline = waits ? undefined : limits.inline;
@@ -35,22 +87,53 @@ export async function createWasmInstance(
     leavesLongWork: inline !== undefined,
     network: limits.network,
   };
-  let ready: { readonly instance: ModuleInstance; readonly restingBytes: number } | undefined = start();
+  return { compiled: withMemory(compiled, memoryBytes), options, waits };
+}
 
-  function start() {
-    const instance = instantiateModule(withMemory(compiled, memoryBytes), data, hostBuiltins, options);
-    return { instance, restingBytes: instance.memoryBytes() };
+type Source = {
+  readonly first: ModuleInstance;
+  /** Another one. */
+  readonly again: () => ModuleInstance | Promise<ModuleInstance>;
+};
+
+const REPLACED: Evaluation = {
+  ok: false,
+  reason: 'evaluation_timeout',
+  cause: "the policy's instance is being replaced",
+};
+
+function instanceFrom({ compiled, options, waits }: Rules, limits: EngineOptions, source: Source): PolicyInstance {
+  const { entrypoints } = compiled;
+  const restingBytes = source.first.memoryBytes();
+  let ready: ModuleInstance | undefined = source.first;
+  let replacing = false;
+
+  function replace(): void {
+    const next = source.again();
+    if (!(next instanceof Promise)) {
+      ready = next;
+      return;
+    }
+    replacing = true;
+    next
+      .then(
+        (instance) => (ready = instance),
+        // Whoever asks next tries again.
+        () => {},
+      )
+      .finally(() => (replacing = false));
   }
 
   /** Throws whatever ends the evaluation. */
   function run(id: number, input: string, session?: Session): Evaluation {
+    if (ready === undefined && !replacing) replace();
+    if (ready === undefined) return REPLACED;
     try {
-      ready ??= start();
-      const results = readResults(ready.instance.evaluate(id, input, session));
+      const results = readResults(ready.evaluate(id, input, session));
       recycle();
       return { ok: true, results };
     } catch (error) {
-      if (ready?.instance.isSpoiledBy(error) === true) ready = undefined;
+      if (ready.isSpoiledBy(error)) ready = undefined;
       else recycle();
       throw error;
     }
@@ -58,7 +141,7 @@ export async function createWasmInstance(
 
   function recycle(): void {
     if (ready === undefined || limits.staysLarge === true) return;
-    if (ready.instance.memoryBytes() > ready.restingBytes + GROWTH_BYTES) ready = undefined;
+    if (ready.memoryBytes() > restingBytes + GROWTH_BYTES) ready = undefined;
   }
 
   async function runInPasses(id: number, input: string, untilMs: number): Promise<Evaluation> {
@@ -97,7 +180,7 @@ export async function createWasmInstance(
     entrypoints: [...entrypoints.keys()],
     waits,
     evaluate,
-    memoryBytes: () => ready?.instance.memoryBytes() ?? 0,
+    memoryBytes: () => ready?.memoryBytes() ?? 0,
   };
 }
 

@@ -1,0 +1,19 @@
+import { setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '../lib/message.ts';
+import { BundleError } from './error.ts';
+import { readAndMerge } from './read.ts';
+import type { ReaderAnswer, ReadTask } from './reader.ts';
+import { ArchiveError } from './tar.ts';
+
+const NICE = 10;
+
+// On Linux this is the thread's own priority: it gets what those who answer leave.
+setPriority(NICE);
+const answer = await readAndMerge(workerData as ReadTask).catch(
+  (error: unknown): ReaderAnswer => ({
+    problem: messageOf(error),
+    isBundleError: error instanceof BundleError || error instanceof ArchiveError,
+  }),
+);
+parentPort?.postMessage(answer);

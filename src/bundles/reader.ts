@@ -1,0 +1,75 @@
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { copyInTurns } from '../lib/copy-in-turns.ts';
+import type { Module } from './bundle.ts';
+import { BundleError } from './error.ts';
+import type { Content } from './unpack.ts';
+
+/*
+ * Bundles are read in a thread that lives for one bundle: unpacking, verifying, parsing and merging take as long as they
+ * take, and nobody who waits for a decision notices. What it made crosses over in memory that both share.
+ */
+
+/** A bundle that was read. */
+export type ReadBundle = {
+  readonly revision: string;
+  readonly roots: readonly string[];
+  readonly modules: readonly Module[];
+  /** JSON text, UTF-8. */
+  readonly data: Uint8Array;
+};
+
+export type ReadTask = {
+  readonly content: Content;
+  /** Most that it may unpack to, bytes. */
+  readonly maxBytes: number;
+  readonly name: string;
+  /** The other bundles that its data are to be merged with; undefined: not yet. */
+  readonly others: ReadonlyMap<string, Pick<ReadBundle, 'roots' | 'modules' | 'data'>> | undefined;
+};
+
+export type Read = {
+  readonly bundle: ReadBundle;
+  /** The data of all, as JSON text in UTF-8; undefined when there was nothing to merge with yet. */
+  readonly merged: Uint8Array | undefined;
+};
+export type ReaderAnswer = Read | { readonly problem: string; readonly isBundleError: boolean };
+
+/** Longest time for one bundle; 200 MiB of data take a tenth of it, ms. */
+const TIMEOUT_MS = 120_000;
+
+/** Reads a bundle and merges it with the others. Rejects with BundleError. */
+export async function readInThread(task: ReadTask): Promise<Read> {
+  // The sources run as .ts, what is built as .js.
+  const file = new URL(`./reader-thread${extname(import.meta.url)}`, import.meta.url);
+  const thread = new Worker(file, { workerData: { ...task, content: await shared(task.content) } });
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const answer = await new Promise<ReaderAnswer>((resolve) => {
+      const fail = (problem: string): void => resolve({ problem, isBundleError: true });
+      timer = setTimeout(() => fail(`it could not be read within ${TIMEOUT_MS / 1000} s`), TIMEOUT_MS);
+      thread.once('message', resolve);
+      thread.on('error', (error: Error) => fail(`it could not be read: ${error.message}`));
+      thread.once('exit', () => fail('it could not be read'));
+    });
+    if (!('problem' in answer)) return answer;
+    throw answer.isBundleError ? new BundleError(answer.problem) : new Error(answer.problem);
+  } finally {
+    clearTimeout(timer);
+    void thread.terminate();
+  }
+}
+
+/** What would be copied when the thread starts, in memory that is not. */
+async function shared(content: Content): Promise<Content> {
+  if ('archive' in content) return { archive: await sharedBytes(content.archive) };
+  const files = new Map<string, Buffer>();
+  for (const [name, bytes] of content.files) files.set(name, await sharedBytes(bytes));
+  return { files };
+}
+
+async function sharedBytes(bytes: Uint8Array): Promise<Buffer> {
+  const copy = Buffer.from(new SharedArrayBuffer(bytes.length));
+  await copyInTurns(bytes, copy);
+  return copy;
+}
