@@ -1,19 +1,25 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Bundles } from '../bundles/bundles.ts';
+import { type Bundles, createBundles } from '../bundles/bundles.ts';
 import { compileSources, isSource } from '../bundles/compile.ts';
 import type { Settings } from '../cli/ports.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { decisionPath, type PolicyTarget } from './policy-holder.ts';
 
 type BundleFile = { readonly name: string; readonly path: string };
+export type SourceSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
 /** The bundles of configuration and command line, as a part to start; Rego sources among the latter are compiled first. */
-export function createPolicySource(
-  { bundlePaths, sourcePaths, ignore, env }: Pick<Settings, 'bundlePaths' | 'sourcePaths' | 'ignore' | 'env'>,
-  path: string,
-  create: (files: readonly BundleFile[]) => Bundles,
+export function createPolicySource<Prepared>(
+  settings: SourceSettings,
+  clock: Clock,
+  metrics: Metrics,
+  target: PolicyTarget<Prepared>,
 ): { readonly part: Part; readonly status: () => object } {
+  const { config, bundlePaths, sourcePaths, ignore, log, env } = settings;
   let bundles: Bundles | undefined;
   let folder: string | undefined;
 
@@ -21,6 +27,7 @@ export function createPolicySource(
     if (sources.length === 0) return [];
     folder = mkdtempSync(join(tmpdir(), 'postern-'));
     const output = join(folder, 'bundle.tar.gz');
+    const path = decisionPath(config);
     await compileSources({ sources, path, ignore, output, searchPath: env['PATH'] ?? '' });
     return [{ name: 'sources', path: output }];
   }
@@ -32,7 +39,18 @@ export function createPolicySource(
       start: async () => {
         const given = [...bundlePaths, ...sourcePaths];
         const built = given.filter((file) => !isSource(file)).map((file) => ({ name: file, path: file }));
-        bundles = create([...built, ...(await compile(given.filter(isSource)))]);
+        bundles = createBundles({
+          config: config.bundles,
+          services: config.services,
+          files: [...built, ...(await compile(given.filter(isSource)))],
+          clock,
+          random: Math.random,
+          log,
+          prepare: target.prepare,
+          commit: target.commit,
+          onActivated: metrics.bundleActivated,
+          onFailed: metrics.bundleFailed,
+        });
         await bundles.start();
       },
       stop: () => {

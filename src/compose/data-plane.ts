@@ -1,0 +1,73 @@
+import { type Check, type CheckParts, createCheck } from '../check/check.ts';
+import { readDescriptorSet } from '../check/grpc-body.ts';
+import type { Settings } from '../cli/ports.ts';
+import { createIdentify } from '../identity/identify.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import { toDecision } from '../policy/decision.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { createDescription } from './context.ts';
+import { createPassOn } from './pass-on.ts';
+import { createPolicyHolder, type PolicyHolder } from './policy-holder.ts';
+
+export type DataPlane = {
+  readonly check: Check;
+  readonly policy: PolicyHolder;
+  readonly isReady: () => boolean;
+  /** Of the key sets; undefined where there are none. */
+  readonly identityStatus: () => object | undefined;
+  readonly identity: Part;
+};
+
+export type DataPlaneParts = Pick<Settings, 'config' | 'log' | 'env'> & {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly record: CheckParts['record'];
+  /** `isReady` may have changed. */
+  readonly onReadiness: () => void;
+};
+
+/** Everything that turns a request into an answer, given a policy; what serves and records it is put around it. */
+export function createDataPlane(parts: DataPlaneParts): DataPlane {
+  const { config, log, env, clock, metrics, record, onReadiness } = parts;
+  const plugin = config.plugins.envoy_ext_authz_grpc;
+  const { paths, evaluation, identity } = config.postern;
+  const policy = createPolicyHolder(config, env, onReadiness);
+  const callers =
+    identity === undefined
+      ? undefined
+      : createIdentify({
+          config: identity,
+          clock,
+          random: Math.random,
+          log,
+          onCache: metrics.tokenLookedUp,
+          onKeys: metrics.keysFetched,
+          onReady: onReadiness,
+        });
+  const check = createCheck({
+    clock,
+    pin: policy.pin,
+    identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
+    toDecision,
+    record,
+    contextOf: createDescription(config.postern.context, clock),
+    passOnOf: createPassOn(identity),
+    dryRun: plugin['dry-run'],
+    maxInFlight: evaluation.max_in_flight,
+    budgetMs: evaluation.budget_ms,
+    input: {
+      paths,
+      skipBody: plugin['skip-request-body-parse'],
+      protoDescriptor:
+        plugin['proto-descriptor'] === undefined ? undefined : readDescriptorSet(plugin['proto-descriptor']),
+    },
+  });
+  return {
+    check,
+    policy,
+    isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
+    identityStatus: () => callers?.status(),
+    identity: { name: 'identity', ...(callers === undefined ? {} : { start: callers.start, stop: callers.stop }) },
+  };
+}

@@ -1,0 +1,64 @@
+import type { Policy } from '../bundles/activate.ts';
+import type { Config } from '../config/schema.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import { type PreparedPolicy, preparePolicy } from '../policy/prepare.ts';
+import { createPolicyNetwork } from './policy-network.ts';
+
+/** Whoever a policy is made ready for, and told to serve it once all are ready. */
+export type PolicyTarget<Prepared> = {
+  /** Rejects when the policy cannot be served. */
+  readonly prepare: (policy: Policy) => Promise<Prepared>;
+  readonly commit: (prepared: Prepared) => Promise<void> | void;
+};
+
+export type PolicyHolder = PolicyTarget<PreparedPolicy> & {
+  /** What serves; undefined before the first policy. */
+  readonly pin: () => PreparedPolicy | undefined;
+  readonly part: Part;
+};
+
+/** Compiling a large module takes its time, and answering one question hardly any. */
+export const FIRST_ANSWER_MS = 5000;
+/** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
+const INLINE_BUILTIN_MS = 2;
+const BUILTIN_MS = 250;
+
+/** The policy that serves in this process. */
+export function createPolicyHolder(
+  config: Config,
+  env: Parameters<typeof createPolicyNetwork>[1],
+  onChanged: () => void,
+): PolicyHolder {
+  const options = {
+    path: decisionPath(config),
+    limits: limitsOf(config),
+    inline: { steps: config.postern.evaluation.inline_steps, builtinMs: INLINE_BUILTIN_MS },
+    network: createPolicyNetwork(config, env),
+    firstAnswerMs: FIRST_ANSWER_MS,
+  };
+  let active: PreparedPolicy | undefined;
+  return {
+    pin: () => active,
+    prepare: (policy) => preparePolicy(policy, options, active),
+    commit: (prepared) => {
+      const previous = active;
+      active = prepared;
+      previous?.close();
+      onChanged();
+    },
+    part: { name: 'policy', stop: () => active?.close() },
+  };
+}
+
+/** The path of the decision, without slashes around it; `query` is its older spelling. */
+export const decisionPath = (config: Config): string => {
+  const { path, query } = config.plugins.envoy_ext_authz_grpc;
+  return query === undefined ? path.replace(/^\/+|\/+$/g, '') : query.split('.').slice(1).join('/');
+};
+
+/** What one evaluation may take at most. */
+export const limitsOf = ({ postern: { evaluation } }: Config) => ({
+  memoryBytes: evaluation.memory_bytes,
+  steps: evaluation.max_steps,
+  builtinMs: BUILTIN_MS,
+});

@@ -1,0 +1,111 @@
+import { classOf, reasonOf, refuse } from '../check/outcome.ts';
+import type { Settings } from '../cli/ports.ts';
+import { version } from '../cli/version.ts';
+import type { Config } from '../config/schema.ts';
+import { createDecisionLog } from '../decisions/decision-log.ts';
+import { createConsoleSink, openStandardOutput } from '../decisions/sinks/console.ts';
+import { createFileSink } from '../decisions/sinks/file.ts';
+import type { Sink } from '../decisions/sinks/sink.ts';
+import { type ExtAuthzServer, startServer } from '../envoy/server.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import { messageOf } from '../lib/message.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createTls, type Tls } from './tls.ts';
+
+export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Of the whole server, in every event's labels. */
+  readonly instanceId: string;
+  /** Where there are several, the file that this process logs to has its number. */
+  readonly worker?: number | undefined;
+  readonly isDraining: () => boolean;
+};
+
+/** What answers Envoy in this process. */
+export type Serving = {
+  readonly plane: DataPlane;
+  readonly tls: Tls;
+  readonly decisionLog: Part;
+  readonly listener: Part;
+  /** Where it listens; empty before. */
+  readonly address: () => string;
+  readonly isReady: () => boolean;
+  readonly readinessChanged: () => void;
+};
+
+export function createServing(parts: ServingParts): Serving {
+  const { config, log, env, clock, metrics, isDraining } = parts;
+  const plugin = config.plugins.envoy_ext_authz_grpc;
+  const logFailed = (error: unknown): void => {
+    metrics.logFailed();
+    log.error({ cause: messageOf(error) }, 'the decision log could not be written');
+  };
+  const decisionLog = createDecisionLog({
+    labels: { id: parts.instanceId, version, ...config.labels },
+    sinks: sinksOf(config, parts.worker, logFailed),
+    onDrop: metrics.logDropped,
+    onError: logFailed,
+    onWritten: metrics.logWritten,
+  });
+  let server: ExtAuthzServer | undefined;
+  const readinessChanged = (): void => server?.readinessChanged();
+  const plane = createDataPlane({
+    config,
+    log,
+    env,
+    clock,
+    metrics,
+    record: (decision) => {
+      metrics.decided(decision);
+      decisionLog.record(decision);
+    },
+    onReadiness: readinessChanged,
+  });
+  const tls = createTls(config.postern.tls, { log, metrics, clock });
+  const isReady = (): boolean => !isDraining() && plane.isReady();
+  return {
+    plane,
+    tls,
+    decisionLog: { name: 'decision log', stop: decisionLog.stop },
+    listener: {
+      name: 'ext_authz',
+      start: async () => {
+        server = await startServer({
+          address: plugin.addr,
+          check: plane.check,
+          clock,
+          isReady,
+          onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
+          maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
+          maxSendBytes: plugin['grpc-max-send-msg-size'],
+          reflection: plugin['enable-reflection'],
+          tls: tls.extAuthz(),
+        });
+      },
+      stop: () => server?.drain(config.postern.drain.timeout_seconds * 1000),
+    },
+    address: () => server?.address ?? '',
+    isReady,
+    readinessChanged,
+  };
+}
+
+function sinksOf(config: Config, worker: number | undefined, onError: (error: unknown) => void): readonly Sink[] {
+  const { decision_file: file } = config.postern;
+  return [
+    ...(config.decision_logs.console ? [createConsoleSink(openStandardOutput())] : []),
+    ...(file === undefined
+      ? []
+      : [
+          createFileSink({
+            path: worker === undefined ? file.path : `${file.path}.worker-${worker}`,
+            maxBytes: file.max_bytes,
+            keep: file.keep,
+            onError,
+          }),
+        ]),
+  ];
+}
