@@ -1,20 +1,17 @@
 import type { ApiParts } from './api/ports.ts';
 import { startApi, startDiagnostics } from './api/server.ts';
 import type { CheckParts } from './check/check.ts';
-import { classOf, reasonOf, refuse } from './check/outcome.ts';
-import type { Commands, Running, Settings } from './cli/ports.ts';
+import type { Commands, OfflineSettings, Running, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
-import { createDecider, decisionPath } from './compose/decider.ts';
+import { createDataPlane } from './compose/data-plane.ts';
+import { serveHere, serveInWorkers } from './compose/front.ts';
 import { inspectBundle } from './compose/inspect.ts';
-import { createTls } from './compose/tls.ts';
-import { createDecisionLog } from './decisions/decision-log.ts';
-import { createConsoleSink, openStandardOutput } from './decisions/sinks/console.ts';
-import { createFileSink } from './decisions/sinks/file.ts';
-import type { Sink } from './decisions/sinks/sink.ts';
+import { decisionPath } from './compose/policy-holder.ts';
+import { createPolicySource } from './compose/policy-source.ts';
+import { runWorker } from './compose/workers/worker.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
 import { writeResponse } from './envoy/response.ts';
-import { type ExtAuthzServer, startServer as startExtAuthz } from './envoy/server.ts';
 import { systemClock } from './lib/clock.ts';
 import { hideSecrets } from './lib/hide-secrets.ts';
 import { type Part, startAll } from './lib/lifecycle.ts';
@@ -30,54 +27,42 @@ import { createMetrics } from './telemetry/metrics.ts';
 
 /** Starts everything in order; what `stop` does is the same order backwards. Rejects when something cannot start. */
 async function startServer(settings: Settings): Promise<Running> {
-  const { config, log } = settings;
+  const { config, log, env } = settings;
   const clock = systemClock;
   const plugin = config.plugins.envoy_ext_authz_grpc;
-  const { drain } = config.postern;
+  const { drain, workers } = config.postern;
   const metrics = createMetrics({
     peerMetrics: plugin['enable-performance-metrics'],
     peerBuckets: plugin['grpc-request-duration-seconds-buckets'],
   });
-  const logFailed = (error: unknown): void => {
-    metrics.logFailed();
-    log.error({ cause: messageOf(error) }, 'the decision log could not be written');
-  };
-  const decisionLog = createDecisionLog({
-    labels: { id: uuid7(clock.wallMs()), version, ...config.labels },
-    sinks: sinksOf(settings, logFailed),
-    onDrop: metrics.logDropped,
-    onError: logFailed,
-    onWritten: metrics.logWritten,
-  });
   let draining = false;
-  let extAuthz: ExtAuthzServer | undefined;
-  const record: CheckParts['record'] = (decision) => {
-    metrics.decided(decision);
-    decisionLog.record(decision);
-  };
-  const decider = createDecider(settings, clock, metrics, record, () => extAuthz?.readinessChanged());
-  const isReady = (): boolean => !draining && decider.isReady();
-  metrics.observe({ isReady, wasmMemoryBytes: () => decider.pin()?.memoryBytes() ?? 0 });
-  const apiParts: ApiParts = {
-    pin: decider.pin,
-    isReady: decider.isReady,
+  const basics = {
+    ...{ config, log, env, clock, metrics },
+    instanceId: uuid7(clock.wallMs()),
     isDraining: () => draining,
-    status: decider.status,
+  };
+  const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
+  const source = createPolicySource(settings, clock, metrics, front.prepare);
+  metrics.observe({ isReady: front.isReady, wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0 });
+  const apiParts: ApiParts = {
+    pin: front.pin,
+    isReady: front.isReady,
+    isDraining: () => draining,
+    status: () => ({ labels: { version, ...config.labels }, bundles: source.status(), ...front.status() }),
     config: hideSecrets(config) as object,
     metrics,
     newDecisionId: () => uuid7(clock.wallMs()),
     defaultDecision: config.default_decision.replace(/^\/+|\/+$/g, ''),
   };
-  const addresses = { extAuthz: '', api: '', diagnostic: '' };
-  const tls = createTls(config.postern.tls, { log, metrics, clock });
+  const addresses = { api: '', diagnostic: '' };
 
   const stopAll = await startAll(
     [
-      tls.part,
-      { name: 'decision log', stop: decisionLog.stop },
-      ...decider.parts,
+      ...front.before,
+      source.part,
+      front.identity,
       listener('API', async () => {
-        const api = await startApi(settings.apiAddress, { ...apiParts, tls: tls.api() });
+        const api = await startApi(settings.apiAddress, { ...apiParts, tls: front.tls.api() });
         addresses.api = api.address;
         return api.stop;
       }),
@@ -86,32 +71,18 @@ async function startServer(settings: Settings): Promise<Running> {
         addresses.diagnostic = diagnostics.address;
         return diagnostics.stop;
       }),
-      listener('ext_authz', async () => {
-        extAuthz = await startExtAuthz({
-          address: plugin.addr,
-          check: decider.check,
-          clock,
-          isReady,
-          onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
-          maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
-          maxSendBytes: plugin['grpc-max-send-msg-size'],
-          reflection: plugin['enable-reflection'],
-          tls: tls.extAuthz(),
-        });
-        addresses.extAuthz = extAuthz.address;
-        return () => extAuthz?.drain(drain.timeout_seconds * 1000);
-      }),
+      front.listener,
     ],
     (name, error) => log.error({ part: name, cause: messageOf(error) }, 'stopping failed'),
   );
   return {
-    addresses,
+    addresses: { ...addresses, extAuthz: front.address() },
     path: decisionPath(config),
-    revisions: () => decider.pin()?.revisions ?? {},
-    isReady,
+    revisions: () => front.pin()?.revisions ?? {},
+    isReady: () => !draining && front.isReady(),
     stop: async () => {
       draining = true;
-      extAuthz?.readinessChanged();
+      await front.retire();
       // Whoever routes to us must have noticed before we stop listening.
       await new Promise((resolve) => setTimeout(resolve, drain.delay_seconds * 1000));
       await stopAll();
@@ -131,32 +102,21 @@ function listener(name: string, open: () => Promise<() => Promise<void> | undefi
   };
 }
 
-function sinksOf({ config }: Settings, onError: (error: unknown) => void): readonly Sink[] {
-  const { decision_file: file } = config.postern;
-  return [
-    ...(config.decision_logs.console ? [createConsoleSink(openStandardOutput())] : []),
-    ...(file === undefined
-      ? []
-      : [createFileSink({ path: file.path, maxBytes: file.max_bytes, keep: file.keep, onError })]),
-  ];
-}
-
 /** Decides one question here, through the same code that serves. */
-async function askOffline(settings: Settings, question: Question): Promise<ExplainedVerdict> {
+async function askOffline(settings: OfflineSettings, question: Question): Promise<ExplainedVerdict> {
   const clock = systemClock;
   const metrics = createMetrics({ peerMetrics: false, peerBuckets: [] });
   let seen: Parameters<CheckParts['record']>[0] | undefined;
-  const decider = createDecider(
-    settings,
-    clock,
-    metrics,
-    (record) => (seen = record),
-    () => {},
-  );
-  const stop = await startAll(decider.parts, () => {});
+  const plane = createDataPlane({
+    ...{ config: settings.config, log: settings.log, env: settings.env, clock, metrics },
+    record: (record) => (seen = record),
+    onReadiness: () => {},
+  });
+  const source = createPolicySource(settings, clock, metrics, plane.policy.prepare);
+  const stop = await startAll([plane.policy.part, source.part, plane.identity], () => {});
   try {
     const request = readRequest(requestBytes(question));
-    const answer = await decider.check({ request, deadlineMs: Number.POSITIVE_INFINITY });
+    const answer = await plane.check({ request, deadlineMs: Number.POSITIVE_INFINITY });
     const verdict = readVerdict(writeResponse(answer));
     return {
       ...verdict,
@@ -169,3 +129,4 @@ async function askOffline(settings: Settings, question: Question): Promise<Expla
 }
 
 export const commands: Commands = { startServer, askOffline, askServer, inspectBundle };
+export { runWorker };

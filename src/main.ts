@@ -1,5 +1,7 @@
+import cluster, { type Worker } from 'node:cluster';
+import type { WorkerProcess } from './cli/ports.ts';
 import { runProgram } from './cli/program.ts';
-import { commands } from './compose.ts';
+import { commands, runWorker } from './compose.ts';
 
 /** One promise, so that a signal that comes before anybody waits for it is not lost. */
 const stopped = new Promise<string>((resolve) => {
@@ -9,10 +11,37 @@ const stopped = new Promise<string>((resolve) => {
 // A reader of our output that goes away must not take the server with it.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-process.exitCode = await runProgram(
-  process.argv.slice(2),
-  { env: process.env, stdout: process.stdout, stderr: process.stderr, stopRequested: () => stopped },
-  commands,
-);
+const { env, stdout, stderr } = process;
+
+function fork(): WorkerProcess {
+  // Buffers cross as they are, and not as JSON.
+  cluster.setupPrimary({ serialization: 'advanced' });
+  const worker = cluster.fork();
+  return {
+    pid: worker.process.pid ?? 0,
+    pipe: pipeTo(worker),
+    kill: (signal) => void worker.process.kill(signal),
+    exited: new Promise((resolve) =>
+      worker.once('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `code ${code}`)),
+    ),
+  };
+}
+
+const pipeTo = (worker: Worker): WorkerProcess['pipe'] => ({
+  send: (message) => worker.isConnected() && worker.send(message as object),
+  onMessage: (listener) => worker.on('message', listener),
+  onClose: (listener) => worker.once('disconnect', listener),
+});
+
+if (cluster.worker === undefined) {
+  process.exitCode = await runProgram(
+    process.argv.slice(2),
+    { env, stdout, stderr, stopRequested: () => stopped, fork },
+    commands,
+  );
+} else {
+  // Signals to the whole group are for the primary, which tells its workers when to stop.
+  await runWorker(pipeTo(cluster.worker), { env, stderr });
+}
 // Sockets of clients that never close would hold the process after its work is done.
 process.exit();

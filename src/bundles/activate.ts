@@ -13,12 +13,19 @@ export type Policy = {
 /** A new version of one bundle; `maxBytes` is the most that it may unpack to. */
 export type Offer = { readonly content: Content; readonly maxBytes: number };
 
-export type ActivationParts<Prepared> = {
+/** A policy that could serve. */
+export type Prepared = {
+  readonly commit: () => Promise<void> | void;
+  /** It will not serve. */
+  readonly abandon: () => Promise<void> | void;
+};
+
+export type ActivationParts = {
   /** Nothing is activated before each of these bundles has come once. */
   readonly names: readonly string[];
   readonly read: (task: ReadTask) => Promise<Read>;
+  /** Rejects when it cannot serve. */
   readonly prepare: (policy: Policy) => Promise<Prepared>;
-  readonly commit: (prepared: Prepared) => Promise<void> | void;
 };
 
 export type Activation = {
@@ -30,8 +37,7 @@ export type Activation = {
 };
 
 /** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
-export function createActivation<Prepared>(parts: ActivationParts<Prepared>): Activation {
-  const { names, read, prepare, commit } = parts;
+export function createActivation({ names, read, prepare }: ActivationParts): Activation {
   let accepted: ReadonlyMap<string, ReadBundle> = new Map();
   let last: Promise<unknown> = Promise.resolve();
   const waiting = new Set<string>();
@@ -41,7 +47,7 @@ export function createActivation<Prepared>(parts: ActivationParts<Prepared>): Ac
     const others = new Map([...accepted].filter(([other]) => other !== name));
     const { bundle, merged } = await read({ name, content, maxBytes, others: isComplete ? others : undefined });
     const next = new Map(accepted).set(name, bundle);
-    if (merged !== undefined) await commit(await prepare(policyOf(next, merged)));
+    if (merged !== undefined) await (await prepare(policyOf(next, merged))).commit();
     accepted = next;
     waiting.add(name);
     if (merged === undefined) return new Map();

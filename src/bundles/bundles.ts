@@ -1,7 +1,7 @@
 import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
-import { createActivation, type Policy } from './activate.ts';
+import { createActivation, type Policy, type Prepared } from './activate.ts';
 import { BundleError } from './error.ts';
 import { createPoll } from './poll.ts';
 import { readInThread } from './reader.ts';
@@ -14,7 +14,7 @@ type Log = {
   readonly warn: (fields: object, message: string) => void;
 };
 
-export type BundlesOptions<Prepared> = {
+export type BundlesOptions = {
   readonly config: { readonly [name: string]: BundleConfig };
   readonly services: { readonly [name: string]: ServiceConfig };
   /** Bundles from the command line: read once, and needed for a start. */
@@ -23,7 +23,6 @@ export type BundlesOptions<Prepared> = {
   readonly random: () => number;
   readonly log: Log;
   readonly prepare: (policy: Policy) => Promise<Prepared>;
-  readonly commit: (prepared: Prepared) => Promise<void> | void;
   readonly onActivated: (bundle: string, atMs: number) => void;
   readonly onFailed: (bundle: string) => void;
 };
@@ -52,13 +51,13 @@ export const FILE_LIMIT_BYTES = 209_715_200;
 const FIRST_LOOK_MS = 2000;
 
 /** Where policy comes from: every source is looked at, and what is good is activated. Throws BundleError. */
-export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bundles {
+export function createBundles(options: BundlesOptions): Bundles {
   const { config, services, files, clock, random, log } = options;
   const statuses = new Map<string, BundleStatus>();
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new BundleError(`two bundles are called ${twice}`);
-  const activation = createActivation({ names, read: readInThread, prepare: options.prepare, commit: options.commit });
+  const activation = createActivation({ names, read: readInThread, prepare: options.prepare });
   const now = (): string => new Date(clock.wallMs()).toISOString();
 
   function setActive(name: string, revision: string): void {

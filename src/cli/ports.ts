@@ -1,7 +1,8 @@
 import type { Config } from '../config/schema.ts';
+import type { Pipe } from '../lib/channel.ts';
 import type { ExplainedVerdict, Question, Verdict } from '../model/question.ts';
 import type { ModuleReport } from '../policy/admission.ts';
-import type { Logger } from '../telemetry/logger.ts';
+import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
 
 /** The process as the commands see it; main.ts is the only place that touches the real one. */
 export type Io = {
@@ -10,7 +11,18 @@ export type Io = {
   readonly stderr: NodeJS.WritableStream;
   /** Resolves when somebody asks the process to stop. */
   readonly stopRequested: () => Promise<string>;
+  readonly fork: ForkWorker;
 };
+
+/** Another process of this program, which serves as it is told. */
+export type WorkerProcess = {
+  readonly pid: number;
+  readonly pipe: Pipe;
+  readonly kill: (signal: 'SIGKILL') => void;
+  /** Resolves with how it ended. */
+  readonly exited: Promise<string>;
+};
+export type ForkWorker = () => WorkerProcess;
 
 /** Everything a server is started from. */
 export type Settings = {
@@ -23,7 +35,10 @@ export type Settings = {
   /** Patterns of files that are left out when sources are compiled. */
   readonly ignore: readonly string[];
   readonly log: Logger;
+  /** What `log` was made of, for other processes to make theirs. */
+  readonly logging: { readonly level: LogLevel; readonly format: LogFormat };
   readonly env: Io['env'];
+  readonly fork: ForkWorker;
 };
 
 export type Running = {
@@ -40,7 +55,8 @@ export type Running = {
 export type StartServer = (settings: Settings) => Promise<Running>;
 
 /** Decides with the policy given, in this process. */
-export type AskOffline = (settings: Settings, question: Question) => Promise<ExplainedVerdict>;
+export type OfflineSettings = Omit<Settings, 'fork' | 'logging'>;
+export type AskOffline = (settings: OfflineSettings, question: Question) => Promise<ExplainedVerdict>;
 /** Asks a running server. */
 export type AskServer = (address: string, question: Question) => Promise<Verdict>;
 

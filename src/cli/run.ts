@@ -34,7 +34,9 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
       sourcePaths: flags.paths,
       ignore: flags.ignore,
       log,
+      logging: { level: flags.logLevel, format: flags.logFormat },
       env: io.env,
+      fork: io.fork,
     });
   } catch (error) {
     io.stderr.write(`postern: not started: ${messageOf(error)}\n`);

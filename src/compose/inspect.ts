@@ -9,7 +9,7 @@ import { inspectModule, type PolicyModule } from '../policy/admission.ts';
 import { openLane } from '../policy/lane.ts';
 import { NO_NETWORK } from '../policy/prepare.ts';
 import { stringify } from '../values/json.ts';
-import { decisionPath, FIRST_ANSWER_MS, limitsOf } from './decider.ts';
+import { decisionPath, FIRST_ANSWER_MS, limitsOf } from './policy-holder.ts';
 
 /** A bundle as activation sees it, with everything that keeps it from serving. Rejects when there is none. */
 export async function inspectBundle(file: string, config: Config): Promise<BundleReport> {

@@ -1,17 +1,14 @@
-import type { Policy } from '../bundles/activate.ts';
+import type { Policy, Prepared } from '../bundles/activate.ts';
 import type { Config } from '../config/schema.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { type PreparedPolicy, preparePolicy } from '../policy/prepare.ts';
 import { createPolicyNetwork } from './policy-network.ts';
 
-/** Whoever a policy is made ready for, and told to serve it once all are ready. */
-export type PolicyTarget<Prepared> = {
-  /** Rejects when the policy cannot be served. */
-  readonly prepare: (policy: Policy) => Promise<Prepared>;
-  readonly commit: (prepared: Prepared) => Promise<void> | void;
-};
+/** Makes a policy ready to serve, somewhere. Rejects when it cannot. */
+export type PreparePolicy = (policy: Policy) => Promise<Prepared>;
 
-export type PolicyHolder = PolicyTarget<PreparedPolicy> & {
+export type PolicyHolder = {
+  readonly prepare: PreparePolicy;
   /** What serves; undefined before the first policy. */
   readonly pin: () => PreparedPolicy | undefined;
   readonly part: Part;
@@ -39,16 +36,43 @@ export function createPolicyHolder(
   let active: PreparedPolicy | undefined;
   return {
     pin: () => active,
-    prepare: (policy) => preparePolicy(policy, options, active),
-    commit: (prepared) => {
-      const previous = active;
-      active = prepared;
-      previous?.close();
-      onChanged();
+    prepare: async (policy) => {
+      const prepared = await preparePolicy(policy, options, active);
+      return {
+        commit: () => {
+          const previous = active;
+          active = prepared;
+          previous?.close();
+          onChanged();
+        },
+        abandon: prepared.close,
+      };
     },
     part: { name: 'policy', stop: () => active?.close() },
   };
 }
+
+/** In two places as one: neither serves what the other cannot. */
+export const inBoth =
+  (one: PreparePolicy, other: PreparePolicy): PreparePolicy =>
+  async (policy) => {
+    const outcomes = await Promise.allSettled([one(policy), other(policy)]);
+    const ready = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    const abandon = async (): Promise<void> => {
+      await Promise.all(ready.map((prepared) => prepared.abandon()));
+    };
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure !== undefined) {
+      await abandon();
+      throw failure.reason;
+    }
+    return {
+      commit: async () => {
+        await Promise.all(ready.map((prepared) => prepared.commit()));
+      },
+      abandon,
+    };
+  };
 
 /** The path of the decision, without slashes around it; `query` is its older spelling. */
 export const decisionPath = (config: Config): string => {

@@ -7,17 +7,17 @@ import type { Settings } from '../cli/ports.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { decisionPath, type PolicyTarget } from './policy-holder.ts';
+import { decisionPath, type PreparePolicy } from './policy-holder.ts';
 
 type BundleFile = { readonly name: string; readonly path: string };
 export type SourceSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
 /** The bundles of configuration and command line, as a part to start; Rego sources among the latter are compiled first. */
-export function createPolicySource<Prepared>(
+export function createPolicySource(
   settings: SourceSettings,
   clock: Clock,
   metrics: Metrics,
-  target: PolicyTarget<Prepared>,
+  prepare: PreparePolicy,
 ): { readonly part: Part; readonly status: () => object } {
   const { config, bundlePaths, sourcePaths, ignore, log, env } = settings;
   let bundles: Bundles | undefined;
@@ -46,8 +46,7 @@ export function createPolicySource<Prepared>(
           clock,
           random: Math.random,
           log,
-          prepare: target.prepare,
-          commit: target.commit,
+          prepare,
           onActivated: metrics.bundleActivated,
           onFailed: metrics.bundleFailed,
         });

@@ -218,7 +218,12 @@ const tls = Type.Object(
 
 const postern = section(
   {
-    workers: Type.Literal(1, { description: 'Serving processes. One so far.', default: 1 }),
+    workers: count(
+      'Serving processes. With more than one, another process looks after policies, keys and the API.',
+      1,
+      1,
+      256,
+    ),
     paths: Type.Union([Type.Literal('standard'), Type.Literal('strict'), Type.Literal('off')], {
       description:
         '`standard` refuses paths, hosts and methods that can be read in two ways; `strict` also `%2f`, `%5c` and `;`; `off` leaves them to the policy.',

@@ -23,8 +23,9 @@ export type Channel<Theirs extends Handlers> = {
   ) => Promise<ResultOf<Theirs[Name]>>;
 };
 
+type Call = { readonly call: number; readonly name: string; readonly argument: unknown };
 type Message =
-  | { readonly call: number; readonly name: string; readonly argument: unknown }
+  | Call
   | { readonly answer: number; readonly result: unknown }
   | { readonly answer: number; readonly problem: string };
 
@@ -36,7 +37,7 @@ export function createChannel<Theirs extends Handlers>(pipe: Pipe, ours: Handler
   let last = 0;
   let closed = false;
 
-  async function answer({ call, name, argument }: Message & { readonly call: number }): Promise<void> {
+  async function answer({ call, name, argument }: Call): Promise<void> {
     try {
       const handler = Object.hasOwn(ours, name) ? ours[name] : undefined;
       if (handler === undefined) throw new Error(`${name}: no such function`);

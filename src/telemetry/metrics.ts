@@ -1,4 +1,13 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
@@ -36,7 +45,26 @@ export type Metrics = {
   readonly contentType: string;
   /** The Prometheus text exposition of now. */
   readonly expose: () => Promise<string>;
+  /** The same in a form that crosses processes. */
+  readonly values: () => Promise<readonly MetricValues[]>;
+  /** From now on the exposition has the values of other processes added; `read` never rejects. */
+  readonly include: (read: () => Promise<readonly (readonly MetricValues[])[]>) => void;
+  readonly workerLost: () => void;
 };
+
+/** One metric with its values. */
+export type MetricValues = MetricObjectWithValues<MetricValue<string>>;
+
+const sumOf = (processes: readonly (readonly MetricValues[])[]): Registry =>
+  AggregatorRegistry.aggregate(processes.map((metrics) => [...metrics]));
+
+/** What processes have counted, without what they were at the time: so much stays when they are gone. */
+export const totalsOf = async (processes: readonly (readonly MetricValues[])[]): Promise<readonly MetricValues[]> =>
+  sumOf(
+    processes.map((metrics) =>
+      metrics.filter(({ type }) => String(type) === 'counter' || String(type) === 'histogram'),
+    ),
+  ).getMetricsAsJSON();
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
@@ -69,6 +97,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     name: 'postern_bundle_last_activation_timestamp_seconds',
     help: 'When a bundle was last activated.',
     labelNames: ['bundle'] as const,
+    aggregator: 'max',
     registers,
   });
   const bundleFailures = new Counter({
@@ -104,6 +133,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
   logLines.inc({ result: 'dropped', sink: 'all' }, 0);
 
+  let others: (() => Promise<readonly (readonly MetricValues[])[]>) | undefined;
+  let lost: Counter | undefined;
+
   const seconds = (ms: number): number => ms / 1000;
   return {
     decided: (record) => {
@@ -125,17 +157,32 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logFailed: () => logErrors.inc(),
     ...tls,
     observe: ({ isReady, wasmMemoryBytes }) => {
-      gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', () => Number(isReady()));
-      gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', wasmMemoryBytes);
+      const ready = (): number => Number(isReady());
+      gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
+      gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);
     },
     contentType: registry.contentType,
-    expose: () => registry.metrics(),
+    expose: async () => {
+      if (others === undefined) return registry.metrics();
+      return sumOf([await registry.getMetricsAsJSON(), ...(await others())]).metrics();
+    },
+    values: () => registry.getMetricsAsJSON(),
+    include: (read) => {
+      others = read;
+      lost = new Counter({
+        name: 'postern_workers_lost_total',
+        help: 'Workers that ended, or had to be ended, and were replaced.',
+        registers,
+      });
+    },
+    workerLost: () => lost?.inc(),
   };
 
-  function gaugeOf(name: string, help: string, read: () => number): void {
+  function gaugeOf(name: string, help: string, aggregator: 'max' | 'sum', read: () => number): void {
     new Gauge({
       name,
       help,
+      aggregator,
       registers,
       collect() {
         this.set(read());
@@ -164,6 +211,7 @@ function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tls
       expiry ??= new Gauge({
         name: 'postern_tls_certificate_expiry_timestamp_seconds',
         help: "When the server's TLS certificate expires.",
+        aggregator: 'min',
         registers,
       });
       expiry.set(atMs / 1000);

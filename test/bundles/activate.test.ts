@@ -19,8 +19,14 @@ function bundle(root: string, revision: string, parts: Parts = {}): Offer {
 /** An activation whose commits are seen and whose preparation can be held or made to fail. */
 function activationOf(names: readonly string[], prepare: (policy: Policy) => Promise<Policy> = async (p) => p) {
   const commits: Policy[] = [];
-  const commit = (policy: Policy): void => void commits.push(policy);
-  const activation = createActivation({ names, read: readAndMerge, prepare, commit });
+  const activation = createActivation({
+    names,
+    read: readAndMerge,
+    prepare: async (policy) => {
+      const prepared = await prepare(policy);
+      return { commit: () => void commits.push(prepared), abandon: () => {} };
+    },
+  });
   const data = (): unknown[] => commits.map((policy) => JSON.parse(Buffer.from(policy.data).toString()));
   return { offer: activation.offer, commits, data };
 }

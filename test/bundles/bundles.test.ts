@@ -21,7 +21,7 @@ const bundle = (root: string, revision: string): Buffer =>
 const fast: BundleConfig = { polling: { min_delay_seconds: 0.01, max_delay_seconds: 0.02 }, size_limit_bytes: LIMIT };
 
 /** Bundles whose doings are events: `activated` NAME, `failed` NAME, `looked` PATH. */
-async function setUp(scope: Scope, over: Partial<BundlesOptions<Policy>> = {}) {
+async function setUp(scope: Scope, over: Partial<BundlesOptions> = {}) {
   const events = new EventEmitter();
   const served = new Map<string, Buffer>();
   const asked: (readonly [path: string, tag: string | undefined])[] = [];
@@ -44,15 +44,14 @@ async function setUp(scope: Scope, over: Partial<BundlesOptions<Policy>> = {}) {
   const commits: Policy[] = [];
   const lines: string[] = [];
   const write = (fields: object, message: string): void => void lines.push(JSON.stringify({ ...fields, message }));
-  const bundles = createBundles<Policy>({
+  const bundles = createBundles({
     config: {},
     services: { ci: { url, headers: {}, response_header_timeout_seconds: 10 } },
     files: [],
     clock: { wallMs: () => Date.UTC(2026, 0, 1), monotonicMs: () => 0 },
     random: () => 0,
     log: { info: write, warn: write },
-    prepare: async (policy) => policy,
-    commit: (policy) => void commits.push(policy),
+    prepare: async (policy) => ({ commit: () => void commits.push(policy), abandon: () => {} }),
     onActivated: (name) => events.emit('activated', name),
     onFailed: (name) => events.emit('failed', name),
     ...over,

@@ -1,0 +1,87 @@
+import type { Settings } from '../cli/ports.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import type { PreparedPolicy } from '../policy/prepare.ts';
+import { createDataPlane } from './data-plane.ts';
+import { inBoth, type PreparePolicy } from './policy-holder.ts';
+import { createServing, type ServingParts } from './serving.ts';
+import { createTls, type Tls } from './tls.ts';
+import { createWorkerGroup } from './workers/group.ts';
+
+/** What answers Envoy, in this process or in others. */
+export type Front = {
+  readonly prepare: PreparePolicy;
+  /** The policy in this process, for the API. */
+  readonly pin: () => PreparedPolicy | undefined;
+  readonly isReady: () => boolean;
+  readonly tls: Tls;
+  readonly status: () => object;
+  /** Parts to start before policies come, after that, and at last. */
+  readonly before: readonly Part[];
+  readonly identity: Part;
+  readonly listener: Part;
+  /** Where it listens. */
+  readonly address: () => string;
+  /** Tells whoever asks for readiness that this is coming to its end. */
+  readonly retire: () => Promise<void> | void;
+};
+
+const identityStatus = (status: object | undefined): object => (status === undefined ? {} : { identity: status });
+
+/** One process does everything. */
+export function serveHere(basics: ServingParts): Front {
+  const serving = createServing(basics);
+  const { plane, tls, decisionLog, listener } = serving;
+  return {
+    prepare: plane.policy.prepare,
+    pin: plane.policy.pin,
+    isReady: plane.isReady,
+    tls,
+    status: () => identityStatus(plane.identityStatus()),
+    before: [tls.part, decisionLog, plane.policy.part],
+    identity: plane.identity,
+    listener,
+    address: serving.address,
+    retire: serving.readinessChanged,
+  };
+}
+
+/** This process looks after policies and the API, and its workers answer. */
+export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Settings, 'fork' | 'logging'>): Front {
+  const { config, log, env, clock, metrics, instanceId } = basics;
+  const plane = createDataPlane({
+    ...{ config, log, env, clock, metrics },
+    // Nobody asks it for decisions.
+    record: () => {},
+    onReadiness: () => {},
+  });
+  const group = createWorkerGroup({
+    count: config.postern.workers,
+    fork,
+    settings: { config, instanceId, logging },
+    clock,
+    log,
+    onLost: metrics.workerLost,
+    onChanged: () => {},
+  });
+  metrics.include(group.metrics);
+  const tls = createTls(config.postern.tls, { log, metrics, clock });
+  let address = '';
+  return {
+    prepare: inBoth(plane.policy.prepare, group.prepare),
+    pin: plane.policy.pin,
+    isReady: () => plane.policy.pin() !== undefined && group.isReady(),
+    tls,
+    status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
+    before: [tls.part, plane.policy.part, { name: 'workers', start: group.start }],
+    identity: plane.identity,
+    listener: {
+      name: 'ext_authz',
+      start: async () => {
+        address = await group.listen();
+      },
+      stop: group.stop,
+    },
+    address: () => address,
+    retire: group.retire,
+  };
+}
