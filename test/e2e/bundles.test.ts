@@ -1,49 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { polled, startBundleServer } from '../support/bundle-server.ts';
 import { checkClient, httpRequest, readResponse } from '../support/grpc.ts';
 import { eventually, tool } from '../support/process.ts';
-import type { Scope } from '../support/scope.ts';
 import { buildPolicy, type Server, scratchFolder, startPostern } from '../support/servers.ts';
 
 const saying = (what: string): string =>
   `package envoy.authz\n\nallow := {"allowed": true, "headers": {"x-said": "${what}"}}\n`;
-
-type Served = { body: Buffer; etag: string | undefined; status: number; readonly seen: (string | undefined)[] };
-
-/** A bundle server whose answer can be changed. */
-async function bundleServer(scope: Scope, first: Buffer): Promise<{ readonly url: string; readonly served: Served }> {
-  const served: Served = { body: first, etag: '"1"', status: 200, seen: [] };
-  const server = createServer((request, response) => {
-    served.seen.push(request.headers['if-none-match']);
-    assert.equal(request.headers.authorization, 'Bearer bundle-secret');
-    if (served.etag !== undefined) response.setHeader('etag', served.etag);
-    if (served.status === 200 && served.etag !== undefined && request.headers['if-none-match'] === served.etag) {
-      response.statusCode = 304;
-      response.end();
-      return;
-    }
-    response.statusCode = served.status;
-    if (served.status === 302) response.setHeader('location', 'http://127.0.0.1:1/');
-    response.end(served.body);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  scope.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, served };
-}
-
-const polled = (url: string): { readonly [key: string]: unknown } => ({
-  services: { ci: { url, credentials: { bearer: { token: 'bundle-secret' } } } },
-  bundles: { main: { polling: { min_delay_seconds: 0.02, max_delay_seconds: 0.05 } } },
-});
 
 async function said(server: Server): Promise<string> {
   const client = checkClient(server.grpc);
@@ -67,7 +33,7 @@ describe('bundles over HTTP', () => {
     const folder = scratchFolder(context);
     const build = (name: string): Buffer => readFileSync(buildPolicy(saying(name), folder, name, { revision: name }));
     const [one, two] = [build('one'), build('two')];
-    const { url, served } = await bundleServer(context, one);
+    const { url, served } = await startBundleServer(context, one);
     const server = await startPostern(context, { config: polled(url), folder });
     assert.equal(await said(server), 'one');
     await eventually(async () => (served.seen.includes('"1"') ? true : undefined));
@@ -120,7 +86,7 @@ describe('bundles over HTTP', () => {
   test('are swapped under load with no failed request and only ever one of the two answers', async (context) => {
     const folder = scratchFolder(context);
     const bodies = ['one', 'two'].map((name) => readFileSync(buildPolicy(saying(name), folder, name)));
-    const { url, served } = await bundleServer(context, bodies[0] ?? Buffer.alloc(0));
+    const { url, served } = await startBundleServer(context, bodies[0] ?? Buffer.alloc(0));
     const server = await startPostern(context, { config: polled(url), folder });
     const client = checkClient(server.grpc);
     const answers = new Map<string, number>();
