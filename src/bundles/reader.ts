@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { copyInTurns } from '../lib/copy-in-turns.ts';
+import { copyInTurns } from '../lib/in-turns.ts';
 import type { Module } from './bundle.ts';
 import { BundleError } from './error.ts';
 import type { Content } from './unpack.ts';

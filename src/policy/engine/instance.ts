@@ -1,4 +1,4 @@
-import { copyInTurns } from '../../lib/copy-in-turns.ts';
+import { copyInTurns } from '../../lib/in-turns.ts';
 import { ValueSyntaxError } from '../../values/parse.ts';
 import type { Builtin } from '../builtins/builtin.ts';
 import type { HostOptions, Session } from './context.ts';
