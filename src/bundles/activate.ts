@@ -12,7 +12,10 @@ export type Policy = {
   readonly revisions: { readonly [bundle: string]: string };
 };
 
-/** Merges bundles whose roots are disjoint and of which one has modules. Throws BundleError. */
+/**
+ * Merges bundles whose roots are disjoint, so that there is one answer at each path: modules answer below the roots of
+ * their bundle only. Throws BundleError.
+ */
 function mergeBundles(bundles: ReadonlyMap<string, Bundle>): Policy {
   const list = [...bundles];
   const data = emptyObject();
@@ -23,11 +26,11 @@ function mergeBundles(bundles: ReadonlyMap<string, Bundle>): Policy {
     }
     mergeInto(data, bundle.data, name);
   });
-  const compiled = list.filter(([, { modules }]) => modules.length > 0).map(([name]) => name);
-  // A module says itself what it answers for; a second one could answer for what the roots give to the first.
-  if (compiled.length > 1) throw new BundleError(`only one bundle may have policy modules: ${compiled.join(', ')}`);
+  const isOnly = list.filter(([, { modules }]) => modules.length > 0).length === 1;
   return {
-    modules: list.flatMap(([, { modules }]) => modules),
+    modules: list.flatMap(([name, { modules }]) =>
+      isOnly ? modules : modules.map((module) => ({ ...module, path: `${name}: ${module.path}` })),
+    ),
     data,
     revisions: Object.fromEntries(list.map(([name, { revision }]) => [name, revision])) as { [name: string]: string },
   };

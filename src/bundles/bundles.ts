@@ -1,14 +1,18 @@
-import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
+import type { BundleConfig, Config, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy } from './activate.ts';
-import { readBundle } from './bundle.ts';
+import type { Bundle } from './bundle.ts';
+import { applyDelta } from './delta.ts';
 import { BundleError } from './error.ts';
+import { openBundle } from './open.ts';
 import { createPoll } from './poll.ts';
+import { refuseRollback, type SignedVersion, signedVersionOf } from './rollback.ts';
 import { createFileSource } from './sources/file.ts';
 import { createHttpSource } from './sources/http.ts';
 import type { BundleSource } from './sources/source.ts';
 import { filesOf } from './unpack.ts';
+import { type Verification, verificationOf } from './verification.ts';
 
 type Log = {
   readonly info: (fields: object, message: string) => void;
@@ -18,6 +22,10 @@ type Log = {
 export type BundlesOptions<Prepared> = {
   readonly config: { readonly [name: string]: BundleConfig };
   readonly services: { readonly [name: string]: ServiceConfig };
+  /** What signatures are verified with; those of bundles from the command line, too. */
+  readonly keys: Config['keys'];
+  /** Bundles that may go back to an older signed version. */
+  readonly allowRollback: readonly string[];
   /** Bundles from the command line: read once, and needed for a start. */
   readonly files: readonly { readonly name: string; readonly path: string }[];
   readonly clock: Clock;
@@ -71,10 +79,17 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
     log.info({ bundle: name, revision }, 'bundle activated');
   }
 
-  function lookAt(name: string, source: BundleSource, maxBytes: number): (signal: AbortSignal) => Promise<void> {
+  function lookAt(
+    name: string,
+    source: BundleSource,
+    maxBytes: number,
+    verification: Verification | undefined,
+  ): (signal: AbortSignal) => Promise<void> {
     const status: BundleStatus = { name };
     statuses.set(name, status);
     let tag: string | undefined;
+    let current: Bundle | undefined;
+    let held: SignedVersion | undefined;
     return async (signal) => {
       status.last_request = now();
       try {
@@ -82,9 +97,15 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
-          const activated = await activation.offer(name, readBundle(await filesOf(fetched.content, maxBytes)));
+          const opened = openBundle(await filesOf(fetched.content, maxBytes), verification, clock.wallMs());
+          const version = signedVersionOf(opened);
+          if (!options.allowRollback.includes(name)) refuseRollback(held, version);
+          const bundle = opened.kind === 'delta' ? applyDelta(current, opened.delta) : opened.bundle;
+          const activated = await activation.offer(name, bundle);
           // Only now: a version that could not be activated is asked for again.
           tag = fetched.tag;
+          current = bundle;
+          held = version ?? held;
           for (const [each, revision] of activated) setActive(each, revision);
           if (activated.size === 0) log.info({ bundle: name }, 'bundle read; other bundles are still to come');
         }
@@ -103,10 +124,17 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
     };
   }
 
-  const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES));
+  const given = files.map(({ name, path }) =>
+    lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES, verificationOf(options.keys, undefined)),
+  );
   const polls = Object.entries(config).map(([name, bundle]) =>
     createPoll({
-      look: lookAt(name, sourceOf(name, bundle, services), bundle.size_limit_bytes),
+      look: lookAt(
+        name,
+        sourceOf(name, bundle, services),
+        bundle.size_limit_bytes,
+        verificationOf(options.keys, bundle.signing),
+      ),
       minDelayMs: bundle.polling.min_delay_seconds * 1000,
       maxDelayMs: bundle.polling.max_delay_seconds * 1000,
       random,

@@ -84,6 +84,8 @@ export function createDecider(
     createBundles({
       config: config.bundles,
       services: config.services,
+      keys: config.keys,
+      allowRollback: config.postern.bundles.allow_rollback,
       files,
       clock,
       random: Math.random,

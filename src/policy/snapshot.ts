@@ -8,14 +8,18 @@ export type SnapshotSource = {
   readonly modules: readonly {
     readonly path: string;
     readonly wasm: Uint8Array;
-    /** Those that the manifest gives to it. */
+    /** Those that the manifest gives to it; none: all that it has. */
     readonly entrypoints: readonly string[];
+    /** Paths that it may answer for; the empty one is all. */
+    readonly roots: readonly string[];
   }[];
   /** All of the data, as JSON text. */
   readonly data: string;
   readonly revisions: { readonly [bundle: string]: string };
 };
 
+/** An instance, and which of its entrypoints it is asked for. */
+type Share = { readonly instance: PolicyInstance; readonly entrypoints: readonly string[] };
 type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; readonly rest: readonly string[] };
 
 /** The least input that a policy can be asked with; every policy must survive it. */
@@ -39,19 +43,22 @@ export async function prepareSnapshot(
   engine: Engine,
   lane?: Lane,
 ): Promise<PreparedSnapshot> {
-  const instances = await Promise.all(source.modules.map(({ wasm }) => engine(wasm, source.data)));
+  const shares = await Promise.all(
+    source.modules.map(async (module) => shareOf(module, await engine(module.wasm, source.data))),
+  );
+  const instances = shares.map(({ instance }) => instance);
   const routes = new Map<string, Route | undefined>();
   const routeOf = (asked: string): Route | undefined => {
     if (!routes.has(asked)) {
       // Paths come from the API too; what is not served is not worth remembering.
-      const found = findRoute(instances, asked);
+      const found = findRoute(shares, asked);
       if (found === undefined) return undefined;
       routes.set(asked, found);
     }
     return routes.get(asked);
   };
   if (routeOf(path) === undefined) {
-    const served = instances.flatMap(({ entrypoints }) => entrypoints).join(', ') || 'none';
+    const served = shares.flatMap(({ entrypoints }) => entrypoints).join(', ') || 'none';
     throw new EngineError(
       `no entrypoint serves ${path} (the bundle has: ${served}); build it with \`opa build -t wasm -e ${path}\``,
     );
@@ -84,13 +91,21 @@ export async function prepareSnapshot(
   };
 }
 
+/** A module could claim what the manifest, or the roots of its bundle, give to another one. */
+function shareOf({ entrypoints, roots }: SnapshotSource['modules'][number], instance: PolicyInstance): Share {
+  const isOwned = (path: string): boolean =>
+    roots.some((root) => root === '' || path === root || path.startsWith(`${root}/`));
+  const isGiven = (path: string): boolean => entrypoints.length === 0 || entrypoints.includes(path);
+  return { instance, entrypoints: instance.entrypoints.filter((path) => isOwned(path) && isGiven(path)) };
+}
+
 /** The entrypoint that is `path` or its longest prefix; what is left is looked up in its result. */
-function findRoute(instances: readonly PolicyInstance[], path: string): Route | undefined {
+function findRoute(shares: readonly Share[], path: string): Route | undefined {
   const segments = path.split('/');
   for (let length = segments.length; length > 0; length--) {
     const entrypoint = segments.slice(0, length).join('/');
-    const instance = instances.find(({ entrypoints }) => entrypoints.includes(entrypoint));
-    if (instance !== undefined) return { instance, entrypoint, rest: segments.slice(length) };
+    const share = shares.find(({ entrypoints }) => entrypoints.includes(entrypoint));
+    if (share !== undefined) return { instance: share.instance, entrypoint, rest: segments.slice(length) };
   }
   return undefined;
 }

@@ -9,9 +9,12 @@ const bundle = (root: string, revision: string, over: Partial<Bundle> = {}): Bun
   roots: [root],
   modules: [],
   data: { [root]: revision },
+  metadata: {},
   ...over,
 });
-const modules: Bundle['modules'] = [{ path: 'policy.wasm', wasm: new Uint8Array(4), entrypoints: ['a/allow'] }];
+const modules: Bundle['modules'] = [
+  { path: 'policy.wasm', wasm: new Uint8Array(4), entrypoints: ['a/allow'], roots: ['a'] },
+];
 
 /** An activation whose commits are seen and whose preparation can be held or made to fail. */
 function activationOf(names: readonly string[], prepare: (policy: Policy) => Promise<Policy> = async (p) => p) {

@@ -141,7 +141,11 @@ describe('the WebAssembly engine', () => {
 describe('a snapshot', () => {
   const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
     prepareSnapshot(
-      { modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint), entrypoints: [] }], data: '{}', revisions: {} },
+      {
+        modules: [{ path: 'p', wasm: wasmOf(rego, entrypoint), entrypoints: [], roots: [''] }],
+        data: '{}',
+        revisions: {},
+      },
       path,
       (wasm, data) => createWasmInstance(wasm, data, LIMITS),
     );
@@ -173,7 +177,7 @@ describe('a snapshot', () => {
 
 describe('the lane for long evaluations', () => {
   const taskOf = (wasm: Uint8Array, steps = LIMITS.steps): Parameters<typeof openLane>[0] => ({
-    source: { modules: [{ path: 'p', wasm, entrypoints: [] }], data: '{}', revisions: {} },
+    source: { modules: [{ path: 'p', wasm, entrypoints: [], roots: [''] }], data: '{}', revisions: {} },
     path: 'envoy/authz/allow',
     limits: { ...LIMITS, steps },
   });
