@@ -1,6 +1,5 @@
 import type { Module } from './bundle.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
-import type { Content } from './unpack.ts';
 
 /** All bundles as one policy. */
 export type Policy = {
@@ -10,8 +9,8 @@ export type Policy = {
   readonly revisions: { readonly [bundle: string]: string };
 };
 
-/** A new version of one bundle; `maxBytes` is the most that it may unpack to. */
-export type Offer = { readonly content: Content; readonly maxBytes: number };
+/** A new version of one bundle, and how it is to be read. */
+export type Offer = Pick<ReadTask, 'content' | 'maxBytes' | 'verification' | 'allowRollback' | 'nowMs'>;
 
 /** A policy that could serve. */
 export type Prepared = {
@@ -42,10 +41,15 @@ export function createActivation({ names, read, prepare }: ActivationParts): Act
   let last: Promise<unknown> = Promise.resolve();
   const waiting = new Set<string>();
 
-  async function activate(name: string, { content, maxBytes }: Offer): Promise<ReadonlyMap<string, string>> {
+  async function activate(name: string, offer: Offer): Promise<ReadonlyMap<string, string>> {
     const isComplete = names.every((needed) => needed === name || accepted.has(needed));
     const others = new Map([...accepted].filter(([other]) => other !== name));
-    const { bundle, merged } = await read({ name, content, maxBytes, others: isComplete ? others : undefined });
+    const { bundle, merged } = await read({
+      ...offer,
+      name,
+      current: accepted.get(name),
+      others: isComplete ? others : undefined,
+    });
     const next = new Map(accepted).set(name, bundle);
     if (merged !== undefined) await (await prepare(policyOf(next, merged))).commit();
     accepted = next;
@@ -66,7 +70,9 @@ export function createActivation({ names, read, prepare }: ActivationParts): Act
 }
 
 const policyOf = (bundles: ReadonlyMap<string, ReadBundle>, data: Uint8Array): Policy => ({
-  modules: [...bundles.values()].flatMap(({ modules }) => modules),
+  modules: [...bundles].flatMap(([name, { modules }]) =>
+    modules.map((module) => (bundles.size === 1 ? module : { ...module, path: `${name}: ${module.path}` })),
+  ),
   data,
   revisions: Object.fromEntries([...bundles].map(([name, { revision }]) => [name, revision])),
 });

@@ -1,4 +1,4 @@
-import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
+import type { BundleConfig, Config, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy, type Prepared } from './activate.ts';
@@ -8,6 +8,7 @@ import { readInThread } from './reader.ts';
 import { createFileSource } from './sources/file.ts';
 import { createHttpSource } from './sources/http.ts';
 import type { BundleSource } from './sources/source.ts';
+import { type Verification, verificationOf } from './verification.ts';
 
 type Log = {
   readonly info: (fields: object, message: string) => void;
@@ -17,6 +18,10 @@ type Log = {
 export type BundlesOptions = {
   readonly config: { readonly [name: string]: BundleConfig };
   readonly services: { readonly [name: string]: ServiceConfig };
+  /** What signatures are verified with; those of bundles from the command line, too. */
+  readonly keys: Config['keys'];
+  /** Bundles that may go back to an older signed version. */
+  readonly allowRollback: readonly string[];
   /** Bundles from the command line: read once, and needed for a start. */
   readonly files: readonly { readonly name: string; readonly path: string }[];
   readonly clock: Clock;
@@ -69,7 +74,13 @@ export function createBundles(options: BundlesOptions): Bundles {
     log.info({ bundle: name, revision }, 'bundle activated');
   }
 
-  function lookAt(name: string, source: BundleSource, maxBytes: number): (signal: AbortSignal) => Promise<void> {
+  function lookAt(
+    name: string,
+    source: BundleSource,
+    maxBytes: number,
+    verification: Verification | undefined,
+  ): (signal: AbortSignal) => Promise<void> {
+    const rules = { maxBytes, verification, allowRollback: options.allowRollback.includes(name) };
     const status: BundleStatus = { name };
     statuses.set(name, status);
     let tag: string | undefined;
@@ -80,7 +91,11 @@ export function createBundles(options: BundlesOptions): Bundles {
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
-          const activated = await activation.offer(name, { content: fetched.content, maxBytes });
+          const activated = await activation.offer(name, {
+            ...rules,
+            content: fetched.content,
+            nowMs: clock.wallMs(),
+          });
           // Only now: a version that could not be activated is asked for again.
           tag = fetched.tag;
           for (const [each, revision] of activated) setActive(each, revision);
@@ -101,10 +116,17 @@ export function createBundles(options: BundlesOptions): Bundles {
     };
   }
 
-  const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES));
+  const given = files.map(({ name, path }) =>
+    lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES, verificationOf(options.keys, undefined)),
+  );
   const polls = Object.entries(config).map(([name, bundle]) =>
     createPoll({
-      look: lookAt(name, sourceOf(name, bundle, services), bundle.size_limit_bytes),
+      look: lookAt(
+        name,
+        sourceOf(name, bundle, services),
+        bundle.size_limit_bytes,
+        verificationOf(options.keys, bundle.signing),
+      ),
       minDelayMs: bundle.polling.min_delay_seconds * 1000,
       maxDelayMs: bundle.polling.max_delay_seconds * 1000,
       random,

@@ -5,8 +5,11 @@ import { mergeInto } from './data.ts';
 import { BundleError } from './error.ts';
 import { rootsOverlap } from './roots.ts';
 
-/** The data of bundles whose roots are disjoint and of which one has modules. Throws BundleError. */
-export function mergeBundles(bundles: ReadonlyMap<string, Pick<Bundle, 'roots' | 'modules' | 'data'>>): JsonObject {
+/**
+ * The data of bundles whose roots are disjoint, so that there is one answer at each path: modules answer below the roots
+ * of their bundle only. Throws BundleError.
+ */
+export function mergeBundles(bundles: ReadonlyMap<string, Pick<Bundle, 'roots' | 'data'>>): JsonObject {
   const list = [...bundles];
   const data = emptyObject();
   list.forEach(([name, bundle], i) => {
@@ -16,8 +19,5 @@ export function mergeBundles(bundles: ReadonlyMap<string, Pick<Bundle, 'roots' |
     }
     mergeInto(data, bundle.data, name);
   });
-  const compiled = list.filter(([, { modules }]) => modules.length > 0).map(([name]) => name);
-  // A module says itself what it answers for; a second one could answer for what the roots give to the first.
-  if (compiled.length > 1) throw new BundleError(`only one bundle may have policy modules: ${compiled.join(', ')}`);
   return data;
 }

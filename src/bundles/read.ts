@@ -1,25 +1,34 @@
 import type { JsonObject } from '../model/json.ts';
 import { parseExact, stringify } from '../values/json.ts';
-import { readBundle } from './bundle.ts';
+import type { Bundle } from './bundle.ts';
+import { applyDelta } from './delta.ts';
 import { mergeBundles } from './merge.ts';
+import { openBundle } from './open.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
+import { refuseRollback, signedVersionOf } from './rollback.ts';
 import { filesOf } from './unpack.ts';
 
-/** Reads a bundle and merges its data with the others'. Rejects with BundleError or ArchiveError. */
-export async function readAndMerge({ content, maxBytes, name, others }: ReadTask): Promise<Read> {
-  const { revision, roots, modules, data } = readBundle(await filesOf(content, maxBytes));
-  const text = sharedText(data);
-  const bundle: ReadBundle = {
-    revision,
-    roots,
-    modules: modules.map((module) => ({ ...module, wasm: sharedCopy(module.wasm) })),
-    data: text,
+/** Verifies and reads a bundle, and merges its data with the others'. Rejects with BundleError or ArchiveError. */
+export async function readAndMerge(task: ReadTask): Promise<Read> {
+  const { content, maxBytes, name, verification, nowMs, current, others } = task;
+  const opened = openBundle(await filesOf(content, maxBytes), verification, nowMs);
+  const signed = signedVersionOf(opened);
+  if (!task.allowRollback) refuseRollback(current?.signed, signed);
+  const bundle = opened.kind === 'delta' ? applyDelta(withData(current), opened.delta) : opened.bundle;
+  const read: ReadBundle = {
+    ...bundle,
+    modules: bundle.modules.map((module) => ({ ...module, wasm: sharedCopy(module.wasm) })),
+    data: sharedText(bundle.data),
+    signed: signed ?? current?.signed,
   };
-  if (others === undefined) return { bundle, merged: undefined };
-  const all = new Map([...others].map(([other, each]) => [other, { ...each, data: parsed(each.data) }]));
-  const merged = mergeBundles(all.set(name, { roots, modules, data }));
-  return { bundle, merged: others.size === 0 ? text : sharedText(merged) };
+  if (others === undefined) return { bundle: read, merged: undefined };
+  const all = new Map([...others].map(([other, { roots, data }]) => [other, { roots, data: parsed(data) }]));
+  const merged = mergeBundles(all.set(name, bundle));
+  return { bundle: read, merged: others.size === 0 ? read.data : sharedText(merged) };
 }
+
+const withData = (bundle: ReadBundle | undefined): Bundle | undefined =>
+  bundle === undefined ? undefined : { ...bundle, data: parsed(bundle.data) };
 
 const parsed = (text: Uint8Array): JsonObject => parseExact(Buffer.from(text).toString()) as JsonObject;
 

@@ -1,9 +1,12 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { copyInTurns } from '../lib/in-turns.ts';
+import type { JsonObject } from '../model/json.ts';
 import type { Module } from './bundle.ts';
 import { BundleError } from './error.ts';
+import type { SignedVersion } from './rollback.ts';
 import type { Content } from './unpack.ts';
+import type { Verification } from './verification.ts';
 
 /*
  * Bundles are read in a thread that lives for one bundle: unpacking, verifying, parsing and merging take as long as they
@@ -17,6 +20,9 @@ export type ReadBundle = {
   readonly modules: readonly Module[];
   /** JSON text, UTF-8. */
   readonly data: Uint8Array;
+  readonly metadata: JsonObject;
+  /** What its next versions are held against; undefined while none was signed. */
+  readonly signed: SignedVersion | undefined;
 };
 
 export type ReadTask = {
@@ -24,8 +30,15 @@ export type ReadTask = {
   /** Most that it may unpack to, bytes. */
   readonly maxBytes: number;
   readonly name: string;
+  readonly verification: Verification | undefined;
+  /** Whether it may be older than the current one. */
+  readonly allowRollback: boolean;
+  /** Wall clock, ms since the epoch. */
+  readonly nowMs: number;
+  /** What deltas change. */
+  readonly current: ReadBundle | undefined;
   /** The other bundles that its data are to be merged with; undefined: not yet. */
-  readonly others: ReadonlyMap<string, Pick<ReadBundle, 'roots' | 'modules' | 'data'>> | undefined;
+  readonly others: ReadonlyMap<string, Pick<ReadBundle, 'roots' | 'data'>> | undefined;
 };
 
 export type Read = {

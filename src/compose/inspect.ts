@@ -1,7 +1,8 @@
-import { readBundle } from '../bundles/bundle.ts';
 import { FILE_LIMIT_BYTES } from '../bundles/bundles.ts';
+import { openBundle } from '../bundles/open.ts';
 import { createFileSource } from '../bundles/sources/file.ts';
 import { filesOf } from '../bundles/unpack.ts';
+import { verificationOf } from '../bundles/verification.ts';
 import type { BundleReport } from '../cli/ports.ts';
 import type { Config } from '../config/schema.ts';
 import { messageOf } from '../lib/message.ts';
@@ -26,7 +27,10 @@ export async function inspectBundle(file: string, config: Config): Promise<Bundl
 async function reportOn(file: string, config: Config): Promise<BundleReport> {
   const fetched = await createFileSource(file, FILE_LIMIT_BYTES)(undefined, new AbortController().signal);
   if (fetched.kind !== 'new') throw new Error('there is no bundle');
-  const { revision, roots, modules, data } = readBundle(await filesOf(fetched.content, FILE_LIMIT_BYTES));
+  const files = await filesOf(fetched.content, FILE_LIMIT_BYTES);
+  const opened = openBundle(files, verificationOf(config.keys, undefined), Date.now());
+  if (opened.kind === 'delta') throw new Error('this is a delta, and nothing without the bundle that it changes');
+  const { revision, roots, modules, data } = opened.bundle;
   const limits = limitsOf(config);
   const text = stringify(data);
   const inspected = await Promise.all(modules.map((module) => inspectModule(module, limits.memoryBytes)));

@@ -42,6 +42,8 @@ export function createPolicySource(
         bundles = createBundles({
           config: config.bundles,
           services: config.services,
+          keys: config.keys,
+          allowRollback: config.postern.bundles.allow_rollback,
           files: [...built, ...(await compile(given.filter(isSource)))],
           clock,
           random: Math.random,

@@ -5,6 +5,7 @@ import { messageOf } from '../lib/message.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
+import { problemsOfKeys, problemsOfSigning } from './signing.ts';
 
 /** What a configuration is made from. */
 export type ConfigSource = {
@@ -70,11 +71,6 @@ function notYetSafe(tree: Tree): string[] {
     Object.entries(isTree(tree[section]) ? tree[section] : {}).filter((entry): entry is [string, Tree] =>
       isTree(entry[1]),
     );
-  for (const [name, bundle] of each('bundles')) {
-    if (bundle['signing'] !== undefined && bundle['signing'] !== null) {
-      problems.push(`bundles.${name}.signing: signature verification is not available in this version`);
-    }
-  }
   for (const [name, service] of each('services')) {
     const credentials = isTree(service['credentials']) ? service['credentials'] : {};
     for (const kind of Object.keys(credentials)) {
@@ -169,6 +165,12 @@ function contradictionsIn(
     if (service === undefined && !isAbsolute && services.length !== 1) {
       problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
     }
+  }
+  if (isSound('keys')) problems.push(...problemsOfKeys(config.keys));
+  if (isSound('keys') && isSound('bundles')) problems.push(...problemsOfSigning(config.bundles, config.keys));
+  if (isSound('postern') && isSound('bundles')) {
+    const unknown = config.postern.bundles.allow_rollback.filter((name) => !Object.hasOwn(config.bundles, name));
+    problems.push(...unknown.map((name) => `postern.bundles.allow_rollback: no bundle is called ${name}`));
   }
   const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { signatureAlgorithms } from '../lib/public-key.ts';
 
 /*
  * Every option once: its type, its default and what it does. docs/config.md is generated from here. OPA's keys keep
@@ -43,6 +44,34 @@ const service = Type.Object({
   ),
 });
 
+const key = Type.Object(
+  {
+    key: Type.Optional(text('The public key, or a certificate with it, in PEM.')),
+    private_key: Type.Optional(text('Not used for bundles.')),
+    algorithm: text('RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.', { default: 'RS256' }),
+    scope: Type.String({ description: 'Scope that its signatures must have.', default: '' }),
+  },
+  strict,
+);
+
+const signing = Type.Object(
+  {
+    keyid: Type.Optional(text('The entry of `keys` that counts. Left out: the one that the signature names.')),
+    scope: Type.Optional(text("Scope that the signature must have, instead of the key's.")),
+    exclude_files: Type.Array(text('A pattern.'), {
+      description: 'Files that the signature need not cover, and that anyone may change: `*` and `?` stop at slashes.',
+      default: [],
+      maxItems: 1000,
+    }),
+    allow_unsigned_delta_bundles: flag('Take deltas, which cannot be signed, all the same.', false),
+  },
+  {
+    ...strict,
+    description:
+      'Refuse the bundle unless it is signed, also when this is empty. Without it, `keys` verify what is signed.',
+  },
+);
+
 const bundle = Type.Object({
   resource: Type.Optional(
     text('Path below the service, or a whole URL, or `file:///…`. `bundles/NAME` when left out, as OPA has it.'),
@@ -52,6 +81,7 @@ const bundle = Type.Object({
     min_delay_seconds: seconds('Shortest delay between two polls.', 60, 0.01),
     max_delay_seconds: seconds('Longest delay between two polls.', 120, 0.01),
   }),
+  signing: Type.Optional(signing),
   size_limit_bytes: count('Refuse a bundle whose unpacked content is larger.', 209_715_200, 1, 2_147_483_647),
 });
 
@@ -82,8 +112,6 @@ const extAuthz = section({
   }),
 });
 
-const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
-
 const issuer = Type.Object(
   {
     issuer: text('The `iss` claim, compared exactly.'),
@@ -108,9 +136,9 @@ const issuer = Type.Object(
       default: [],
       maxItems: 100,
     }),
-    algorithms: Type.Array(Type.Enum([...algorithms]), {
+    algorithms: Type.Array(Type.Enum([...signatureAlgorithms]), {
       description: 'Signature algorithms that are accepted.',
-      default: [...algorithms],
+      default: [...signatureAlgorithms],
       minItems: 1,
     }),
     leeway_seconds: seconds('Clock skew tolerated in `exp`, `nbf` and `iat`.', 60),
@@ -307,6 +335,14 @@ const postern = section(
       },
       strict,
     ),
+    bundles: section(
+      {
+        allow_rollback: names(
+          'Bundles of which a signed version may be older than the active one; for going back on purpose.',
+        ),
+      },
+      strict,
+    ),
     decision_file: Type.Optional(
       Type.Object(
         {
@@ -331,6 +367,10 @@ const postern = section(
 export const configSchema = Type.Object({
   labels: Type.Record(Type.String(), Type.String(), {
     description: 'Written to every decision log event.',
+    default: {},
+  }),
+  keys: Type.Record(Type.String(), key, {
+    description: 'Keys that signatures of bundles are verified with.',
     default: {},
   }),
   services: Type.Record(Type.String(), service, { description: 'Where bundles come from.', default: {} }),

@@ -24,7 +24,10 @@ export type ModuleReport = {
 export type PolicyModule = {
   readonly path: string;
   readonly wasm: Uint8Array;
+  /** Those that the manifest gives to it; none: all that it has. */
   readonly entrypoints: readonly string[];
+  /** Paths that it may answer for; the empty one is all. */
+  readonly roots: readonly string[];
 };
 
 /** Looks at a module without its data. `entrypoints` are those that the manifest gives to it. Rejects with nothing. */

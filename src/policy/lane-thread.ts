@@ -8,7 +8,7 @@ import type { MemoryImage } from './engine/image.ts';
 import { type CompiledModule, compileModule } from './engine/module.ts';
 import { createInstance } from './engine/wasm.ts';
 import type { LaneAnswer, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
-import { prepareSnapshot } from './snapshot.ts';
+import { prepareSnapshot, shareOf } from './snapshot.ts';
 
 const NICE = 10;
 const { modules, data, path, limits } = workerData as LaneTask;
@@ -31,10 +31,13 @@ async function start(): Promise<LaneReport> {
   const load = (each: CompiledModule) =>
     // An instance that came and went with every question would keep the process busy with its memory.
     createInstance(each, data, { ...limits, staysLarge: true });
-  const loaded = compiled.map((each) => ({ compiled: each, instance: load(each) }));
+  const loaded = modules.flatMap((module, i) => {
+    const each = compiled[i];
+    return each === undefined ? [] : [{ module, compiled: each, instance: load(each) }];
+  });
   const images = loaded.map(({ compiled: each, instance }) => ({ compiled: each, image: instance.image() }));
   const snapshot = await prepareSnapshot(
-    loaded.map(({ instance }) => instance),
+    loaded.map(({ module, instance }) => shareOf(module, instance)),
     {},
     path,
   );

@@ -3,7 +3,7 @@ import { EngineError, type EngineOptions } from './engine/engine.ts';
 import type { CompiledModule } from './engine/module.ts';
 import { createLoadedInstance } from './engine/wasm.ts';
 import { openLane } from './lane.ts';
-import { type PreparedSnapshot, prepareSnapshot } from './snapshot.ts';
+import { type PreparedSnapshot, prepareSnapshot, shareOf } from './snapshot.ts';
 
 export type PolicySource = {
   readonly modules: readonly (PolicyModule & { readonly digest: string })[];
@@ -53,7 +53,11 @@ export async function preparePolicy(
     const instances = await Promise.all(
       loaded.map((module) => createLoadedInstance(module, options, () => lane.imageOf(module.compiled))),
     );
-    const snapshot = await prepareSnapshot(instances, revisions, path, lane);
+    const shares = modules.flatMap((module, i) => {
+      const instance = instances[i];
+      return instance === undefined ? [] : [shareOf(module, instance)];
+    });
+    const snapshot = await prepareSnapshot(shares, revisions, path, lane);
     if (snapshot.waits && network === undefined) throw new EngineError(NO_NETWORK);
     const compiled = new Map(modules.map(({ digest }, i) => [digest, loaded[i]?.compiled] as const).filter(isKnown));
     return { ...snapshot, compiled };

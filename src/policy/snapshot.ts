@@ -1,9 +1,12 @@
 import type { Evaluation, Snapshot } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { isObject } from '../values/json.ts';
+import type { PolicyModule } from './admission.ts';
 import { EngineError, type PolicyInstance } from './engine/engine.ts';
 import type { Lane } from './lane.ts';
 
+/** An instance, and which of its entrypoints it is asked for. */
+export type Share = { readonly instance: PolicyInstance; readonly entrypoints: readonly string[] };
 type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; readonly rest: readonly string[] };
 
 /** The least input that a policy can be asked with; every policy must survive it. */
@@ -18,27 +21,28 @@ export type PreparedSnapshot = Snapshot & {
 };
 
 /**
- * Makes a snapshot of `instances` that answers for `path`: asks once, so that a policy that cannot run is found before it
+ * Makes a snapshot of `shares` that answers for `path`: asks once, so that a policy that cannot run is found before it
  * serves. What takes an instance too long is left to the `lane`. Rejects with EngineError.
  */
 export async function prepareSnapshot(
-  instances: readonly PolicyInstance[],
+  shares: readonly Share[],
   revisions: Snapshot['revisions'],
   path: string,
   lane?: Pick<Lane, 'evaluate' | 'close'>,
 ): Promise<PreparedSnapshot> {
+  const instances = shares.map(({ instance }) => instance);
   const routes = new Map<string, Route | undefined>();
   const routeOf = (asked: string): Route | undefined => {
     if (!routes.has(asked)) {
       // Paths come from the API too; what is not served is not worth remembering.
-      const found = findRoute(instances, asked);
+      const found = findRoute(shares, asked);
       if (found === undefined) return undefined;
       routes.set(asked, found);
     }
     return routes.get(asked);
   };
   if (routeOf(path) === undefined) {
-    const served = instances.flatMap(({ entrypoints }) => entrypoints).join(', ') || 'none';
+    const served = shares.flatMap(({ entrypoints }) => entrypoints).join(', ') || 'none';
     throw new EngineError(
       `no entrypoint serves ${path} (the bundle has: ${served}); build it with \`opa build -t wasm -e ${path}\``,
     );
@@ -71,13 +75,21 @@ export async function prepareSnapshot(
   };
 }
 
+/** A module could claim what the manifest, or the roots of its bundle, give to another one. */
+export function shareOf({ entrypoints, roots }: PolicyModule, instance: PolicyInstance): Share {
+  const isOwned = (path: string): boolean =>
+    roots.some((root) => root === '' || path === root || path.startsWith(`${root}/`));
+  const isGiven = (path: string): boolean => entrypoints.length === 0 || entrypoints.includes(path);
+  return { instance, entrypoints: instance.entrypoints.filter((path) => isOwned(path) && isGiven(path)) };
+}
+
 /** The entrypoint that is `path` or its longest prefix; what is left is looked up in its result. */
-function findRoute(instances: readonly PolicyInstance[], path: string): Route | undefined {
+function findRoute(shares: readonly Share[], path: string): Route | undefined {
   const segments = path.split('/');
   for (let length = segments.length; length > 0; length--) {
     const entrypoint = segments.slice(0, length).join('/');
-    const instance = instances.find(({ entrypoints }) => entrypoints.includes(entrypoint));
-    if (instance !== undefined) return { instance, entrypoint, rest: segments.slice(length) };
+    const share = shares.find(({ entrypoints }) => entrypoints.includes(entrypoint));
+    if (share !== undefined) return { instance: share.instance, entrypoint, rest: segments.slice(length) };
   }
   return undefined;
 }

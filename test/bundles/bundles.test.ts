@@ -47,6 +47,8 @@ async function setUp(scope: Scope, over: Partial<BundlesOptions> = {}) {
   const bundles = createBundles({
     config: {},
     services: { ci: { url, headers: {}, response_header_timeout_seconds: 10 } },
+    keys: {},
+    allowRollback: [],
     files: [],
     clock: { wallMs: () => Date.UTC(2026, 0, 1), monotonicMs: () => 0 },
     random: () => 0,

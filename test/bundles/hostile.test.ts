@@ -55,7 +55,7 @@ const refused: readonly (readonly [string, Buffer, RegExp])[] = [
   [
     'a signature in a folder',
     bundleOf([{ name: 'a/.signatures.json', content: '{}' }, data]),
-    /signature verification/,
+    /signed, and nothing has verified it/,
   ],
   ['a delta in a folder', bundleOf([{ name: 'a/patch.json', content: '{}' }]), /delta/],
   ['roots within roots', manifest({ roots: ['a/b', 'a'] }), /overlap/],

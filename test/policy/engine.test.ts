@@ -138,9 +138,14 @@ describe('the WebAssembly engine', () => {
   });
 });
 
+const everything = (instance: PolicyInstance): Parameters<typeof prepareSnapshot>[0][number] => ({
+  instance,
+  entrypoints: instance.entrypoints,
+});
+
 describe('a snapshot', () => {
   const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
-    prepareSnapshot([await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS)], {}, path);
+    prepareSnapshot([everything(await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS))], {}, path);
 
   test('finds a path below an entrypoint, and nothing beyond it', async () => {
     const snapshot = await prepare(
@@ -169,7 +174,7 @@ describe('a snapshot', () => {
 
 describe('the lane for long evaluations', () => {
   const taskOf = (wasm: Uint8Array, steps = LIMITS.steps): Parameters<typeof openLane>[0] => ({
-    modules: [{ path: 'p', wasm, entrypoints: [] }],
+    modules: [{ path: 'p', wasm, entrypoints: [], roots: [''] }],
     data: '{}',
     path: 'envoy/authz/allow',
     limits: { ...LIMITS, steps },
@@ -205,7 +210,11 @@ allow if {
     const wasm = wasmOf('package envoy.authz\n\nallow := [count(numbers.range(1, input.n)), input.big]\n');
     const { lane } = await openLane(taskOf(wasm), 20_000);
     const snapshot = await prepareSnapshot(
-      [await createWasmInstance(wasm, '{}', { ...LIMITS, inline: { ...LIMITS, steps: 20_000, builtinMs: 5 } })],
+      [
+        everything(
+          await createWasmInstance(wasm, '{}', { ...LIMITS, inline: { ...LIMITS, steps: 20_000, builtinMs: 5 } }),
+        ),
+      ],
       {},
       'envoy/authz/allow',
       lane,

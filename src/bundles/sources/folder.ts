@@ -2,9 +2,10 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readLimited } from '../../lib/read-limited.ts';
 import { BundleError } from '../error.ts';
+import { SIGNATURES } from '../signature.ts';
 import { type BundleFiles, bundleLimits } from '../unpack.ts';
 
-/** What belongs to a bundle; Rego sources are looked at by name only. */
+/** What belongs to a bundle; Rego sources are looked at by name only. A signature covers everything else as well. */
 const PART =
   /(?:^|\/)(?:[^/]*\.manifest(?:\.pb)?|\.signatures\.json|patch\.json|data\.(?:json|ya?ml)|[^/]+\.(?:wasm|rego))$/;
 const MAX_DEPTH = 32;
@@ -49,12 +50,11 @@ async function listParts(folder: string): Promise<readonly Part[]> {
       const name = below === '' ? entry : `${below}/${entry}`;
       const target = await stat(join(folder, name), { bigint: true });
       if (target.isDirectory()) await walk(name, [...above, real]);
-      else if (PART.test(name)) {
-        parts.push({ name, mark: [target.dev, target.ino, target.size, target.mtimeNs, target.ctimeNs].join(' ') });
-      }
+      else parts.push({ name, mark: [target.dev, target.ino, target.size, target.mtimeNs, target.ctimeNs].join(' ') });
     }
   }
 
   await walk('', []);
-  return parts.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const isSigned = parts.some(({ name }) => name === SIGNATURES);
+  return parts.filter(({ name }) => isSigned || PART.test(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -41,7 +41,7 @@ export type WorkerGroup = {
 
 type Member = {
   readonly worker: number;
-  readonly process: WorkerProcess;
+  readonly child: WorkerProcess;
   readonly channel: Channel<WorkerFunctions>;
   revisions: { readonly [bundle: string]: string };
   ready: boolean;
@@ -80,12 +80,12 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     Promise.all([...members.values()].map(task));
 
   async function bringUp(worker: number): Promise<void> {
-    const process = parts.fork();
+    const child = parts.fork();
     const bornMs = clock.monotonicMs();
     const member: Member = {
       worker,
-      process,
-      channel: createChannel<WorkerFunctions>(process.pipe, {
+      child,
+      channel: createChannel<WorkerFunctions>(child.pipe, {
         beat: ({ ready }) => {
           member.beatMs = clock.monotonicMs();
           if (member.ready === ready) return;
@@ -98,7 +98,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       beatMs: bornMs,
       lastMetrics: [],
     };
-    void process.exited.then((how) => lost(member, how, bornMs));
+    void child.exited.then((how) => lost(member, how, bornMs));
     try {
       await member.channel.call('start', { ...parts.settings, worker });
       members.set(worker, member);
@@ -109,20 +109,20 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       if (address !== undefined) await member.channel.call('listen', undefined);
     } catch (error) {
       members.delete(worker);
-      process.kill('SIGKILL');
+      child.kill('SIGKILL');
       throw error;
     }
   }
 
   function lost(member: Member, how: string, bornMs: number): void {
-    const { worker, process, lastMetrics } = member;
+    const { worker, child, lastMetrics } = member;
     if (members.get(worker) !== member) return;
     members.delete(worker);
     parts.onChanged();
     if (stopping) return;
     parts.onLost();
     void totalsOf([lostMetrics, lastMetrics]).then((totals) => (lostMetrics = totals));
-    log.error({ worker, pid: process.pid, how }, 'a worker was lost; another one takes its place');
+    log.error({ worker, pid: child.pid, how }, 'a worker was lost; another one takes its place');
     if (clock.monotonicMs() - bornMs > HEALTHY_MS) deaths.delete(worker);
     replace(worker);
   }
@@ -150,10 +150,10 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     watchedMs = now;
     // Beats that came meanwhile are not read yet.
     if (wasBusy) return;
-    for (const { worker, process, beatMs } of members.values()) {
+    for (const { worker, child, beatMs } of members.values()) {
       if (now - beatMs < SILENCE_MS) continue;
-      log.error({ worker, pid: process.pid, silent_ms: Math.round(now - beatMs) }, 'a worker hangs and is ended');
-      process.kill('SIGKILL');
+      log.error({ worker, pid: child.pid, silent_ms: Math.round(now - beatMs) }, 'a worker hangs and is ended');
+      child.kill('SIGKILL');
     }
   }, WATCH_EVERY_MS);
   watch.unref();
@@ -169,7 +169,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       await member.channel.call('commit', id);
       member.revisions = policy.revisions;
     } catch {
-      member.process.kill('SIGKILL');
+      member.child.kill('SIGKILL');
     }
   }
 
@@ -204,7 +204,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     status: () =>
       [...members.values()]
         .sort((a, b) => a.worker - b.worker)
-        .map(({ worker, process: { pid }, ready, revisions }) => ({ worker, pid, ready, revisions })),
+        .map(({ worker, child: { pid }, ready, revisions }) => ({ worker, pid, ready, revisions })),
     metrics: async () => {
       await all(async (member) => {
         const late = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), METRICS_MS).unref());
@@ -224,10 +224,10 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       stopping = true;
       clearInterval(watch);
       const { timeout_seconds: drainSeconds } = parts.settings.config.postern.drain;
-      await all(async ({ channel, process }) => {
-        const kill = setTimeout(() => process.kill('SIGKILL'), drainSeconds * 1000 + STOP_MARGIN_MS);
+      await all(async ({ channel, child }) => {
+        const kill = setTimeout(() => child.kill('SIGKILL'), drainSeconds * 1000 + STOP_MARGIN_MS);
         await channel.call('stop', undefined).catch(() => {});
-        await process.exited;
+        await child.exited;
         clearTimeout(kill);
       });
     },
