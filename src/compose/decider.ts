@@ -4,8 +4,9 @@ import { type Check, type CheckParts, createCheck } from '../check/check.ts';
 import { readDescriptorSet } from '../check/grpc-body.ts';
 import type { Settings } from '../cli/ports.ts';
 import { version } from '../cli/version.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config, JwtSvidConfig } from '../config/schema.ts';
 import { createIdentify } from '../identity/identify.ts';
+import { createJwtBundles, type WorkloadJwtBundles } from '../identity/workload-api/jwt-bundles.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { toDecision } from '../policy/decision.ts';
@@ -99,6 +100,7 @@ export function createDecider(
       onFailed: metrics.bundleFailed,
     }),
   );
+  const jwtBundles = jwtBundlesOf(identity?.workload.jwt_svid);
   const callers =
     identity === undefined
       ? undefined
@@ -106,6 +108,7 @@ export function createDecider(
           config: identity,
           clock,
           random: Math.random,
+          jwtBundles,
           log,
           onCache: metrics.tokenLookedUp,
           onKeys: metrics.keysFetched,
@@ -141,9 +144,16 @@ export function createDecider(
     parts: [
       { name: 'policy', stop: () => active?.close() },
       source.part,
+      ...(jwtBundles === undefined ? [] : [{ name: 'JWT bundles', start: jwtBundles.start, stop: jwtBundles.stop }]),
       ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
     ],
   };
+}
+
+/** Undefined when no trust domain's bundle comes from the Workload API. */
+function jwtBundlesOf(config: JwtSvidConfig | undefined): WorkloadJwtBundles | undefined {
+  if (!Object.values(config?.trust_domains ?? {}).some((domain) => domain.workload_api)) return undefined;
+  return createJwtBundles({ socket: config?.workload_api_socket ?? '', random: Math.random });
 }
 
 /** The path of the decision, without slashes around it; `query` is its older spelling. */
