@@ -45,8 +45,9 @@ export async function verifySignature(
       await compactVerify(token, key, { algorithms: [alg] });
       return { alg, kid, keys: set };
     } catch (error) {
-      if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof TypeError) continue;
-      throw new TokenError('token_malformed', error instanceof errors.JOSEError ? error.code : 'cannot be verified');
+      // What is no JOSEError is about a key of another kind.
+      if (!(error instanceof errors.JOSEError) || error instanceof errors.JWSSignatureVerificationFailed) continue;
+      throw new TokenError('token_malformed', error.code);
     }
   }
   throw new TokenError('token_signature', 'the signature does not verify');

@@ -175,13 +175,11 @@ function checkLeaf(
 function checkChain(chain: readonly X509Certificate[], authorities: readonly X509Certificate[]): void {
   const isSignedBy = (child: X509Certificate, parent: X509Certificate): boolean =>
     child.checkIssued(parent) && child.verify(parent.publicKey);
-  chain.forEach((certificate, i) => {
-    const { isCa, keyUsage } = extensionsOf(certificate);
-    if (i > 0 && !(isCa && keyUsage?.keyCertSign === true))
-      throw new Error('an intermediate certificate is no authority');
-    const next = chain[i + 1];
-    if (next !== undefined && !isSignedBy(certificate, next)) throw new Error('its certificates are no chain');
-  });
+  for (const { isCa, keyUsage } of chain.slice(1).map(extensionsOf)) {
+    if (!isCa || keyUsage?.keyCertSign !== true) throw new Error('an intermediate certificate is no authority');
+  }
+  const isChain = chain.slice(1).every((parent, i) => chain[i] !== undefined && isSignedBy(chain[i], parent));
+  if (!isChain) throw new Error('its certificates are no chain');
   const last = chain.at(-1);
   const isAnchored = last !== undefined && authorities.some((one) => one.raw.equals(last.raw) || isSignedBy(last, one));
   if (!isAnchored) throw new Error('its chain does not end at the trust bundle that came with it');
