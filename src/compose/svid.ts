@@ -83,7 +83,7 @@ function report(watched: SvidCertificates, allowed: readonly string[], log: Logg
 }
 
 /** Each authority by itself: the chain must end there. */
-const isAnchored: IsAnchored = (chain, authorities) => {
+export const isAnchored: IsAnchored = (chain, authorities) => {
   const until = performance.now() + VERIFY_MS;
   const checkDeadline = (): void => {
     if (performance.now() > until) throw new Error('verifying the chain takes too long');
