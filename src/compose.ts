@@ -60,7 +60,7 @@ async function startServer(settings: Settings): Promise<Running> {
     [
       ...front.before,
       source.part,
-      front.identity,
+      ...front.after,
       listener('API', async () => {
         const api = await startApi(settings.apiAddress, { ...apiParts, tls: front.tls.api() });
         addresses.api = api.address;
@@ -113,7 +113,7 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
     onReadiness: () => {},
   });
   const source = createPolicySource(settings, clock, metrics, plane.policy.prepare);
-  const stop = await startAll([plane.policy.part, source.part, plane.identity], () => {});
+  const stop = await startAll([plane.policy.part, source.part, ...plane.parts], () => {});
   try {
     const request = readRequest(requestBytes(question));
     const answer = await plane.check({ request, deadlineMs: Number.POSITIVE_INFINITY });

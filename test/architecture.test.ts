@@ -62,8 +62,8 @@ test('the rule finds an import that goes up and one that goes sideways', () => {
 
 /** Who alone may use what: wire types and the engine's package stay at their edge, the process belongs to main. */
 const owners: readonly (readonly [pattern: RegExp, allowed: RegExp])[] = [
-  [/'@grpc\/grpc-js'/, /^envoy\//],
-  [/'(?:\.\/|\.\.\/)+(?:envoy\/)?gen\//, /^envoy\//],
+  [/'@grpc\/grpc-js'/, /^(?:envoy|identity\/workload-api)\//],
+  [/'(?:\.\/|\.\.\/)+(?:envoy\/|workload-api\/)?gen\//, /^(?:envoy|identity\/workload-api)\//],
   [/'@open-policy-agent\/opa-wasm'/, /^policy\/engine\/wasm\.ts$/],
   [/'fastify'/, /^api\//],
   [/'jose'/, /^identity\//],

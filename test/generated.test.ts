@@ -15,20 +15,26 @@ const contents = (folder: string): Map<string, string> =>
       .map((file) => [file, readFileSync(join(folder, file), 'utf8')]),
   );
 
-test('the committed protobuf code is what proto/ gives when it is generated again', () => {
-  const out = mkdtempSync(join(tmpdir(), 'postern-gen-'));
-  try {
-    const template = readFileSync(join(root, 'buf.gen.yaml'), 'utf8').replace('out: src/envoy/gen', `out: ${out}`);
-    execFileSync(join(root, 'node_modules/.bin/buf'), ['generate', '--template', template], {
-      cwd: root,
-      stdio: 'pipe',
-      // The generator's own first line asks for `node`: it must be the one that runs this test.
-      env: { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` },
-    });
-    const committed = contents(join(root, 'src/envoy/gen'));
-    assert.ok(committed.size > 0);
-    assert.deepEqual(contents(out), committed);
-  } finally {
-    rmSync(out, { recursive: true, force: true });
-  }
-});
+const outputs = [
+  ['buf.gen.yaml', 'src/envoy/gen'],
+  ['buf.gen.spiffe.yaml', 'src/identity/workload-api/gen'],
+] as const;
+for (const [file, folder] of outputs) {
+  test(`the committed protobuf code in ${folder} is what proto/ gives when it is generated again`, () => {
+    const out = mkdtempSync(join(tmpdir(), 'postern-gen-'));
+    try {
+      const template = readFileSync(join(root, file), 'utf8').replace(`out: ${folder}`, `out: ${out}`);
+      execFileSync(join(root, 'node_modules/.bin/buf'), ['generate', '--template', template], {
+        cwd: root,
+        stdio: 'pipe',
+        // The generator's own first line asks for `node`: it must be the one that runs this test.
+        env: { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` },
+      });
+      const committed = contents(join(root, folder));
+      assert.ok(committed.size > 0);
+      assert.deepEqual(contents(out), committed);
+    } finally {
+      rmSync(out, { recursive: true, force: true });
+    }
+  });
+}

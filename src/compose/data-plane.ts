@@ -1,7 +1,9 @@
 import { type Check, type CheckParts, createCheck } from '../check/check.ts';
 import { readDescriptorSet } from '../check/grpc-body.ts';
 import type { Settings } from '../cli/ports.ts';
+import type { JwtSvidConfig } from '../config/schema.ts';
 import { createIdentify } from '../identity/identify.ts';
+import { createJwtBundles, type WorkloadJwtBundles } from '../identity/workload-api/jwt-bundles.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { toDecision } from '../policy/decision.ts';
@@ -16,7 +18,8 @@ export type DataPlane = {
   readonly isReady: () => boolean;
   /** Of the key sets; undefined where there are none. */
   readonly identityStatus: () => object | undefined;
-  readonly identity: Part;
+  /** Keys and other things to know about callers, in the order in which they start. */
+  readonly parts: readonly Part[];
 };
 
 export type DataPlaneParts = Pick<Settings, 'config' | 'log' | 'env'> & {
@@ -33,6 +36,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
   const plugin = config.plugins.envoy_ext_authz_grpc;
   const { paths, evaluation, identity } = config.postern;
   const policy = createPolicyHolder(config, env, onReadiness);
+  const jwtBundles = jwtBundlesOf(identity?.workload.jwt_svid);
   const callers =
     identity === undefined
       ? undefined
@@ -40,6 +44,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
           config: identity,
           clock,
           random: Math.random,
+          jwtBundles,
           log,
           onCache: metrics.tokenLookedUp,
           onKeys: metrics.keysFetched,
@@ -68,6 +73,15 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     policy,
     isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
     identityStatus: () => callers?.status(),
-    identity: { name: 'identity', ...(callers === undefined ? {} : { start: callers.start, stop: callers.stop }) },
+    parts: [
+      ...(jwtBundles === undefined ? [] : [{ name: 'JWT bundles', start: jwtBundles.start, stop: jwtBundles.stop }]),
+      ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
+    ],
   };
+}
+
+/** Undefined when no trust domain's bundle comes from the Workload API. */
+function jwtBundlesOf(config: JwtSvidConfig | undefined): WorkloadJwtBundles | undefined {
+  if (!Object.values(config?.trust_domains ?? {}).some((domain) => domain.workload_api)) return undefined;
+  return createJwtBundles({ socket: config?.workload_api_socket ?? '', random: Math.random });
 }

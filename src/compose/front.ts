@@ -17,7 +17,7 @@ export type Front = {
   readonly status: () => object;
   /** Parts to start before policies come, after that, and at last. */
   readonly before: readonly Part[];
-  readonly identity: Part;
+  readonly after: readonly Part[];
   readonly listener: Part;
   /** Where it listens. */
   readonly address: () => string;
@@ -38,7 +38,7 @@ export function serveHere(basics: ServingParts): Front {
     tls,
     status: () => identityStatus(plane.identityStatus()),
     before: [tls.part, decisionLog, plane.policy.part],
-    identity: plane.identity,
+    after: plane.parts,
     listener,
     address: serving.address,
     retire: serving.readinessChanged,
@@ -73,7 +73,7 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     tls,
     status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
     before: [tls.part, plane.policy.part, { name: 'workers', start: group.start }],
-    identity: plane.identity,
+    after: plane.parts,
     listener: {
       name: 'ext_authz',
       start: async () => {

@@ -1,23 +1,24 @@
-import type { Config } from '../config/schema.ts';
-import { type CertificateFiles, watchCertificates } from '../lib/certificates.ts';
+import type { TlsConfig } from '../config/schema.ts';
+import { watchCertificates } from '../lib/certificates.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { messageOf } from '../lib/message.ts';
 import { createServerTls, type ServerTls, type TlsRefusal, type TlsRules, tryCertificates } from '../lib/tls-server.ts';
+import type { Certificates } from '../lib/watched-certificates.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { type CertificateSource, svidSource } from './svid.ts';
 
 export type Tls = {
-  /** Reads the certificates; to be started before whoever listens. */
+  /** Gets the certificates; to be started before whoever listens. */
   readonly part: Part;
   /** Of the listeners; undefined where there is no TLS. */
   readonly extAuthz: () => ServerTls | undefined;
   readonly api: () => ServerTls | undefined;
-  /** Looks at the files now. */
+  /** Looks at the files, if it is files, now. */
   readonly reload: () => Promise<void>;
 };
 
-type TlsConfig = NonNullable<Config['postern']['tls']>;
 type Reports = { readonly log: Logger; readonly metrics: Metrics; readonly clock: Clock };
 
 const DAY_MS = 86_400_000;
@@ -39,10 +40,10 @@ export const createTls = (config: TlsConfig | undefined, reports: Reports): Tls 
 
 function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
   const { log, metrics, clock } = reports;
-  const files: CertificateFiles = { cert: config.cert, key: config.key, clientCa: config.client_ca };
+  const source = config.workload_api === undefined ? fileSource(config) : svidSource(config, config.workload_api, log);
   const rules: TlsRules = { minVersion: config.min_version, allowedClientSans: config.allowed_client_sans };
   const listeners: { [name in 'ext_authz' | 'api']?: ServerTls } = {};
-  const warnOfExpiry = createExpiryWarning(config.cert, reports);
+  const warnOfExpiry = createExpiryWarning(source, reports);
   let lastFailure: string | undefined;
   const failed = (error: unknown): void => {
     metrics.tlsReloadFailed();
@@ -50,21 +51,19 @@ function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
     if (cause !== lastFailure) log.error({ cause }, 'TLS certificates not reloaded; the ones before keep serving');
     lastFailure = cause;
   };
-  const watched = watchCertificates({
-    files,
-    everyMs: config.reload_seconds * 1000,
+  const watched = source.watch({
     nowMs: clock.wallMs,
     verify: (certificates) => {
       try {
         tryCertificates(certificates, rules);
       } catch (error) {
-        throw new Error(`${config.cert}: OpenSSL does not take it: ${messageOf(error)}`);
+        throw new Error(`${source.name}: OpenSSL does not take it: ${messageOf(error)}`);
       }
     },
     onChange: ({ expiresMs }) => {
       for (const listener of Object.values(listeners)) listener.refresh();
       metrics.tlsExpires(expiresMs);
-      log.info({ file: config.cert, expires: new Date(expiresMs).toISOString() }, 'TLS certificates loaded');
+      log.info({ source: source.name, expires: new Date(expiresMs).toISOString() }, 'TLS certificates loaded');
     },
     onFailure: failed,
     onLook: (current, hasFailed) => {
@@ -73,7 +72,10 @@ function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
     },
   });
   const listenerTls = (listener: 'ext_authz' | 'api'): ServerTls =>
-    createServerTls({ rules, current: watched.current, onRefused: createRefusalReport(listener, reports) });
+    createServerTls({
+      ...{ rules, judge: source.judge, current: watched.current },
+      onRefused: createRefusalReport(listener, reports),
+    });
   return {
     part: {
       name: 'TLS',
@@ -90,15 +92,32 @@ function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
   };
 }
 
-/** Once a day, when the certificate ends soon. */
-function createExpiryWarning(file: string, { log, clock }: Reports): (current: { readonly expiresMs: number }) => void {
+/** Files of whoever renews them: a month should do, and is enough to be told once a day. */
+function fileSource(config: TlsConfig): CertificateSource {
+  const { cert = '', key = '', client_ca: clientCa, reload_seconds: seconds } = config;
+  return {
+    name: cert,
+    watch: (reports) => watchCertificates({ ...reports, files: { cert, key, clientCa }, everyMs: seconds * 1000 }),
+    isLate: (remainingMs) => remainingMs < WARNING_DAYS * DAY_MS,
+    remindMs: DAY_MS,
+  };
+}
+
+/** Now and then, when the certificate ends soon. */
+function createExpiryWarning(
+  { name, isLate, remindMs }: CertificateSource,
+  { log, clock }: Reports,
+): (current: Certificates) => void {
   let warnedMs = Number.NEGATIVE_INFINITY;
-  return ({ expiresMs }) => {
-    const days = (expiresMs - clock.wallMs()) / DAY_MS;
-    if (days >= WARNING_DAYS || clock.monotonicMs() - warnedMs < DAY_MS) return;
+  return ({ startsMs, expiresMs }) => {
+    const remainingMs = expiresMs - clock.wallMs();
+    if (!isLate(remainingMs, expiresMs - startsMs) || clock.monotonicMs() - warnedMs < remindMs) return;
     warnedMs = clock.monotonicMs();
-    const fields = { file, expires: new Date(expiresMs).toISOString(), days_left: Math.floor(days) };
-    log.warn(fields, days > 0 ? 'the TLS certificate expires soon' : 'the TLS certificate has expired');
+    const fields = {
+      ...{ source: name, expires: new Date(expiresMs).toISOString() },
+      days_left: Math.floor(remainingMs / DAY_MS),
+    };
+    log.warn(fields, remainingMs > 0 ? 'the TLS certificate expires soon' : 'the TLS certificate has expired');
   };
 }
 

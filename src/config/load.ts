@@ -6,6 +6,7 @@ import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
 import { problemsOfKeys, problemsOfSigning } from './signing.ts';
+import { fillEndpoints, spiffeContradictions } from './workload-api.ts';
 
 /** What a configuration is made from. */
 export type ConfigSource = {
@@ -43,6 +44,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
     return { ok: false, problems: [messageOf(error)] };
   }
   normalise(tree);
+  fillEndpoints(tree, source.env);
   const refused = notYetSafe(tree);
   const warnings: string[] = [];
   const completed = complete(tree, configSchema as Schema, '', warnings);
@@ -177,7 +179,7 @@ function contradictionsIn(
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
   }
   const identity = isSound('postern') ? config.postern.identity : undefined;
-  if (identity?.required === true && identity.issuers.length === 0) {
+  if (identity?.required === true && identity.issuers.length === 0 && identity.workload.jwt_svid === undefined) {
     problems.push('postern.identity.issuers: needed, because tokens are required');
   }
   if (identity?.rules.some(({ paths }) => paths.length > 0) === true && config.postern.paths === 'off') {
@@ -197,7 +199,7 @@ function contradictionsIn(
       problems.push(`postern.identity.issuers.${i}.jwks_file: ${issuer.jwks_file} cannot be read`);
     }
   });
-  problems.push(...tlsContradictions(isSound('postern') ? config.postern.tls : undefined, isReadable));
+  if (isSound('postern')) problems.push(...spiffeContradictions(config, isReadable));
   const descriptor = plugin?.['proto-descriptor'];
   if (descriptor !== undefined && !isReadable(descriptor)) {
     problems.push(`plugins.envoy_ext_authz_grpc.proto-descriptor: ${descriptor} cannot be read`);
@@ -205,22 +207,6 @@ function contradictionsIn(
   const buckets = plugin?.['grpc-request-duration-seconds-buckets'] ?? [];
   if (buckets.some((bound, i) => bound <= (buckets[i - 1] ?? 0))) {
     problems.push('plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets: bounds must grow');
-  }
-  return problems;
-}
-
-function tlsContradictions(tls: Config['postern']['tls'], isReadable: (file: string) => boolean): string[] {
-  if (tls === undefined) return [];
-  const files = [
-    ['cert', tls.cert],
-    ['key', tls.key],
-    ['client_ca', tls.client_ca],
-  ] as const;
-  const problems = files.flatMap(([key, file]) =>
-    file === undefined || isReadable(file) ? [] : [`postern.tls.${key}: ${file} cannot be read`],
-  );
-  if (tls.allowed_client_sans.length > 0 && tls.client_ca === undefined) {
-    problems.push('postern.tls.allowed_client_sans: needs client_ca');
   }
   return problems;
 }

@@ -17,6 +17,8 @@ const nullable = (description: string) =>
   Type.Union([Type.String({ minLength: 1 }), Type.Null()], { description, default: null });
 const names = (description: string) =>
   Type.Array(Type.String({ minLength: 1 }), { description, default: [], maxItems: 1000 });
+/** Of the SPIFFE Workload API. */
+const endpoint = (description: string) => text(description, { pattern: '^(?:unix:/|tcp://)' });
 /** A section that may be left out; then it has its defaults. */
 const section = <T extends Type.TProperties>(properties: T, extra: object = {}) =>
   Type.Object(properties, { default: {}, ...extra });
@@ -112,6 +114,8 @@ const extAuthz = section({
   }),
 });
 
+const svidAlgorithms = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512'] as const;
+
 const issuer = Type.Object(
   {
     issuer: text('The `iss` claim, compared exactly.'),
@@ -153,6 +157,51 @@ const issuer = Type.Object(
   strict,
 );
 
+const trustDomain = Type.Object(
+  {
+    bundle_file: Type.Optional(text('A file with its SPIFFE bundle.')),
+    bundle_url: Type.Optional(
+      text('Its SPIFFE bundle endpoint, profile `https_web`; https, or http on loopback.', { pattern: '^https?://' }),
+    ),
+    workload_api: flag(
+      "Take its bundle from the SPIFFE Workload API: our own trust domain's, or a federated one's.",
+      false,
+    ),
+  },
+  strict,
+);
+
+const jwtSvid = Type.Object(
+  {
+    audiences: Type.Array(Type.String({ minLength: 1 }), {
+      description: 'One of them must be in the `aud` claim.',
+      minItems: 1,
+      maxItems: 100,
+    }),
+    trust_domains: Type.Record(Type.String(), trustDomain, {
+      description: 'Trust domains whose JWT-SVIDs are accepted, by name, and where the bundle of each comes from.',
+      minProperties: 1,
+      maxProperties: 100,
+    }),
+    workload_api_socket: Type.Optional(
+      endpoint('Where the Workload API is, for trust domains with `workload_api`. Default: as for `postern.tls`.'),
+    ),
+    algorithms: Type.Array(Type.Enum([...svidAlgorithms]), {
+      description: 'Signature algorithms that are accepted.',
+      default: [...svidAlgorithms],
+      minItems: 1,
+    }),
+    leeway_seconds: seconds('Clock skew tolerated in `exp`, `nbf` and `iat`.', 60),
+    max_lifetime_seconds: seconds('Refuse tokens whose `exp` is further away.', 86_400, 1),
+    max_stale_seconds: seconds('How long a bundle is used after it could last be fetched; then 503.', 86_400, 60),
+  },
+  {
+    ...strict,
+    description:
+      'Accept JWT-SVIDs: tokens whose `sub` is the SPIFFE ID of a workload and whose `iss` is none of `issuers`, verified with the bundle of the trust domain.',
+  },
+);
+
 const identity = Type.Object(
   {
     required: flag('Without a valid token: 401. When false, an absent token is anonymous, a bad one still 401.', true),
@@ -188,6 +237,7 @@ const identity = Type.Object(
     ),
     workload: section(
       {
+        jwt_svid: Type.Optional(jwtSvid),
         trust_domains: names(
           "SPIFFE trust domains whose workloads become `input.identity.workload`, by Envoy's `source.principal`.",
         ),
@@ -223,14 +273,34 @@ const identity = Type.Object(
 
 const tls = Type.Object(
   {
-    cert: text("PEM file with the server's certificate, and after it the intermediate ones."),
-    key: text('PEM file with its private key, without a passphrase.'),
+    cert: Type.Optional(text("PEM file with the server's certificate, and after it the intermediate ones.")),
+    key: Type.Optional(text('PEM file with its private key, without a passphrase.')),
     client_ca: Type.Optional(
       text('PEM file with authorities. Clients must show a certificate of one of them, or are refused.'),
     ),
+    workload_api: Type.Optional(
+      Type.Object(
+        {
+          socket: Type.Optional(
+            endpoint(
+              'Where it is: `unix:///PATH` or `tcp://IP:PORT`. Default: the environment variable SPIFFE_ENDPOINT_SOCKET.',
+            ),
+          ),
+          spiffe_id: Type.Optional(
+            text('Which SVID to take when there are several; the first one unless told.', { pattern: '^spiffe://' }),
+          ),
+          start_timeout_seconds: seconds('How long to wait for the first SVID; then Postern does not start.', 30, 0.1),
+        },
+        {
+          ...strict,
+          description:
+            'Take certificate, key and the trust bundle for clients from the SPIFFE Workload API instead of `cert`, `key` and `client_ca`. Clients must show an X509-SVID.',
+        },
+      ),
+    ),
     allowed_client_sans: Type.Array(text('A name.'), {
       description:
-        "Names, URI or DNS, one of which a client's certificate must have; compared exactly, `*` is a star. Empty: every client that `client_ca` vouches for.",
+        "Names, URI or DNS, one of which a client's certificate must have; compared exactly, `*` is a star. Empty: every client that `client_ca` vouches for. With `workload_api`: SPIFFE IDs, also of federated trust domains; empty: every workload of our own trust domain.",
       default: [],
       maxItems: 1000,
     }),
@@ -396,3 +466,5 @@ export type ServiceConfig = Static<typeof service>;
 export type BundleConfig = Static<typeof bundle>;
 export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;
+export type JwtSvidConfig = Static<typeof jwtSvid>;
+export type TlsConfig = Static<typeof tls>;

@@ -16,10 +16,21 @@ export type RegisteredClaims = { readonly subject: string; readonly expiresAt: n
 
 /** Checks the registered claims (RFC 7519 section 4.1) as the issuer's configuration says. Throws TokenError. */
 export function checkClaims(claims: JsonObject, issuer: IssuerConfig, nowSeconds: number): RegisteredClaims {
-  const { leeway_seconds: leeway, max_lifetime_seconds: lifetime, audiences } = issuer;
   if (claims['iss'] !== issuer.issuer) throw new TokenError('token_issuer', 'iss is another issuer');
   const subject = claims['sub'];
   if (typeof subject !== 'string' || subject === '') throw new TokenError('token_claims', 'sub is missing');
+  const expiresAt = checkTimes(claims, issuer, nowSeconds);
+  if (issuer.audiences.length > 0) checkAudience(claims, issuer.audiences);
+  const absent = issuer.required_claims.find((name) => !Object.hasOwn(claims, name) || claims[name] === null);
+  if (absent !== undefined) throw new TokenError('token_claims', `${absent} is missing`);
+  return { subject, expiresAt };
+}
+
+type TimeRules = Pick<IssuerConfig, 'leeway_seconds' | 'max_lifetime_seconds'>;
+
+/** Checks `exp`, which must be there, `nbf` and `iat`. Returns `exp`. Throws TokenError. */
+export function checkTimes(claims: JsonObject, rules: TimeRules, nowSeconds: number): number {
+  const { leeway_seconds: leeway, max_lifetime_seconds: lifetime } = rules;
   const expiresAt = numericDate(claims, 'exp');
   if (expiresAt === undefined) throw new TokenError('token_claims', 'exp is missing');
   if (expiresAt + leeway <= nowSeconds) throw new TokenError('token_expired', 'exp has passed');
@@ -30,12 +41,14 @@ export function checkClaims(claims: JsonObject, issuer: IssuerConfig, nowSeconds
       throw new TokenError('token_not_yet_valid', `${claim} is in the future`);
     }
   }
-  if (audiences.length > 0 && !audienceOf(claims).some((name) => audiences.includes(name))) {
+  return expiresAt;
+}
+
+/** Throws TokenError unless `aud` names one of the audiences. */
+export function checkAudience(claims: JsonObject, audiences: readonly string[]): void {
+  if (!audienceOf(claims).some((name) => audiences.includes(name))) {
     throw new TokenError('token_audience', 'aud names none of the configured audiences');
   }
-  const absent = issuer.required_claims.find((name) => !Object.hasOwn(claims, name) || claims[name] === null);
-  if (absent !== undefined) throw new TokenError('token_claims', `${absent} is missing`);
-  return { subject, expiresAt };
 }
 
 /** RFC 8725 section 3.11: a token of one kind must not pass for another. Throws TokenError. */

@@ -3,10 +3,12 @@ import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity, IdentityResult, TokenPlace, Workload } from '../model/identity.ts';
+import type { JsonObject } from '../model/json.ts';
 import { oddityOf } from './bearer.ts';
 import { createTokenCache } from './cache.ts';
 import { checkClaims, checkType, TokenError } from './claims.ts';
-import { createJwks, type Jwks } from './jwks.ts';
+import { createJwks, type Jwks, type JwksOptions } from './jwks.ts';
+import { createJwtSvids, type JwtBundles } from './jwt-svid.ts';
 import { keyOriginsOf } from './key-origin.ts';
 import { createKeyStore } from './key-store.ts';
 import { createRules } from './rules.ts';
@@ -20,6 +22,8 @@ export type IdentifyOptions = {
   readonly config: IdentityConfig;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Needed where a trust domain's bundle comes from the Workload API. */
+  readonly jwtBundles?: JwtBundles | undefined;
   readonly log: { readonly warn: (fields: object, message: string) => void };
   readonly onCache: (hit: boolean) => void;
   readonly onKeys: (issuer: string, ok: boolean) => void;
@@ -50,22 +54,27 @@ export function createIdentify(options: IdentifyOptions): Identification {
   const { config, clock, random, log } = options;
   const cache = createTokenCache(clock);
   const issuers = new Map<string, Issuer>();
-  for (const issuer of config.issuers) {
+  const keysOf = (name: string, keys: Pick<JwksOptions, 'origins' | 'parse' | 'maxStaleMs'>): Jwks => {
     const jwks = createJwks({
-      origins: keyOriginsOf(issuer),
-      store: config.keys_directory === undefined ? undefined : createKeyStore(config.keys_directory, issuer.issuer),
-      maxStaleMs: issuer.max_stale_seconds * 1000,
+      ...keys,
+      store: config.keys_directory === undefined ? undefined : createKeyStore(config.keys_directory, name),
       clock,
       random,
-      onChanged: () => cache.forgetIssuer(issuer.issuer),
+      onChanged: () => cache.forgetIssuer(name),
       onFetched: (ok, cause) => {
-        options.onKeys(issuer.issuer, ok);
-        if (!ok) log.warn({ issuer: issuer.issuer, cause }, 'the key set could not be fetched');
+        options.onKeys(name, ok);
+        if (!ok) log.warn({ issuer: name, cause }, 'the key set could not be fetched');
+        else if (jwks.current()?.keys.length === 0) log.warn({ issuer: name }, 'the bundle has no JWT authorities');
         options.onReady();
       },
     });
+    return jwks;
+  };
+  for (const issuer of config.issuers) {
+    const jwks = keysOf(issuer.issuer, { origins: keyOriginsOf(issuer), maxStaleMs: issuer.max_stale_seconds * 1000 });
     issuers.set(issuer.issuer, { config: issuer, jwks });
   }
+  const svids = createJwtSvids(config.workload.jwt_svid, options.jwtBundles, keysOf);
 
   async function verify(token: string): Promise<IdentityResult> {
     try {
@@ -73,9 +82,9 @@ export function createIdentify(options: IdentifyOptions): Identification {
       const header = readTokenPart(head);
       const claims = readTokenPart(body);
       const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined;
-      if (issuer === undefined) throw new TokenError('token_issuer', 'iss is none of the configured issuers');
+      if (issuer === undefined) return await verifySvid(token, header, claims);
       checkType(header, issuer.config);
-      const { alg, kid, keys } = await verifySignature(token, header, issuer.config, issuer.jwks);
+      const { alg, kid, keys } = await verifySignature(token, header, issuer.config.algorithms, issuer.jwks);
       const { subject, expiresAt } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
       const identity: Identity = {
         authenticated: true,
@@ -96,7 +105,13 @@ export function createIdentify(options: IdentifyOptions): Identification {
     }
   }
 
-  const all = [...issuers.values()];
+  async function verifySvid(token: string, header: JsonObject, claims: JsonObject): Promise<IdentityResult> {
+    const { identity, jwks, keys, until } = await svids.verify(token, header, claims, clock.wallMs() / 1000);
+    if (jwks.current() === keys) cache.set(token, identity.issuer ?? '', identity, until * 1000);
+    return { ok: true, identity };
+  }
+
+  const all = new Map([...[...issuers].map(([name, { jwks }]) => [name, jwks] as const), ...svids.keys]);
   const { trust_domains: trustDomains, xfcc } = config.workload;
   const needOf = createRules(config);
 
@@ -127,19 +142,20 @@ export function createIdentify(options: IdentifyOptions): Identification {
   return {
     identify: (facts) => {
       const result: IdentityResult | Promise<IdentityResult> =
-        all.length === 0 ? { ok: true, identity: anonymous } : fromToken(facts);
+        all.size === 0 ? { ok: true, identity: anonymous } : fromToken(facts);
       const workload = workloadIn(facts);
       if (workload === undefined) return result;
-      return result instanceof Promise ? result.then((done) => joined(done, workload)) : joined(result, workload);
+      const join = config.workload.jwt_svid === undefined ? joined : joinedAsPeer;
+      return result instanceof Promise ? result.then((done) => join(done, workload)) : join(result, workload);
     },
     start: async () => {
-      await Promise.all(all.map(({ jwks }) => jwks.start()));
+      await Promise.all([...all.values()].map((jwks) => jwks.start()));
     },
     stop: () => {
-      for (const { jwks } of all) jwks.stop();
+      for (const jwks of all.values()) jwks.stop();
     },
-    isReady: () => all.every(({ jwks }) => jwks.current() !== undefined),
-    status: () => Object.fromEntries(all.map(({ config: { issuer }, jwks }) => [issuer, jwks.status()])),
+    isReady: () => [...all.values()].every((jwks) => jwks.current() !== undefined),
+    status: () => Object.fromEntries([...all].map(([name, jwks]) => [name, jwks.status()])),
   };
 }
 
@@ -154,6 +170,12 @@ const placed = (result: IdentityResult, source: TokenPlace): IdentityResult =>
 
 const joined = (result: IdentityResult, workload: Workload): IdentityResult =>
   result.ok ? { ok: true, identity: { ...(result.identity ?? anonymous), workload } } : result;
+
+/** A JWT-SVID says who calls; the peer may be a gateway in between. */
+const joinedAsPeer = (result: IdentityResult, peer: Workload): IdentityResult =>
+  result.ok
+    ? { ok: true, identity: { workload: peer, ...(result.identity ?? anonymous), peer_workload: peer } }
+    : result;
 
 /** The value of a header that is there once, in whatever spelling. */
 function onlyHeader({ headers, headerList }: RequestFacts, name: string): string | undefined {

@@ -17,6 +17,8 @@ export type JwksOptions = {
   /** Asked in this order until one has a key set. */
   readonly origins: readonly KeyOrigin[];
   readonly store?: KeyStore | undefined;
+  /** Throws KeySetError; parseKeySet unless told otherwise. */
+  readonly parse?: ((text: string) => KeySet) | undefined;
   /** How long keys are used after they were fetched last, ms. */
   readonly maxStaleMs: number;
   readonly clock: Clock;
@@ -33,6 +35,8 @@ export type Jwks = {
   readonly lookAgain: () => Promise<void>;
   /** Whether the origin answered when it was asked last, so that a key that is not there does not exist. */
   readonly isCurrent: () => boolean;
+  /** Fetches now: the origin has said that it has something new. */
+  readonly refresh: () => Promise<void>;
   /** Fetches, and goes on fetching. Resolves after the first attempt, or at once when there are stored keys. */
   readonly start: () => Promise<void>;
   readonly stop: () => void;
@@ -53,7 +57,7 @@ const REFRESH_AT = 0.8;
 
 /** One issuer's keys: refreshed in the background, one fetch at a time, the last good ones kept. */
 export function createJwks(options: JwksOptions): Jwks {
-  const { origins, store, maxStaleMs, clock, random, onFetched, onChanged } = options;
+  const { origins, store, parse = parseKeySet, maxStaleMs, clock, random, onFetched, onChanged } = options;
   const stopping = new AbortController();
   let keys: KeySet | undefined;
   let fetchedAt = 0;
@@ -68,7 +72,7 @@ export function createJwks(options: JwksOptions): Jwks {
     attemptedAt = clock.monotonicMs();
     let freshMs = FRESH_MS;
     try {
-      const { fetched, next } = await fetchFirst(origins, stopping.signal);
+      const { fetched, next } = await fetchFirst(origins, parse, current()?.sequence, stopping.signal);
       const changed = keys !== undefined && keys.fingerprint !== next.fingerprint;
       freshMs = Math.min(Math.max(fetched.freshMs ?? FRESH_MS, MIN_FRESH_MS), MAX_FRESH_MS);
       keys = next;
@@ -115,7 +119,7 @@ export function createJwks(options: JwksOptions): Jwks {
     const ageMs = Math.max(0, clock.wallMs() - stored.fetchedAtMs);
     try {
       if (ageMs > maxStaleMs) return false;
-      keys = parseKeySet(stored.text);
+      keys = parse(stored.text);
       fetchedAt = clock.monotonicMs() - ageMs;
       return true;
     } catch {
@@ -125,6 +129,11 @@ export function createJwks(options: JwksOptions): Jwks {
 
   return {
     current,
+    refresh: async () => {
+      // One that is under way may have seen what was there before.
+      await inFlight;
+      await refresh();
+    },
     isCurrent: () => error === null,
     lookAgain: async () => {
       // Counted from the last attempt, also from one that failed: an outage must not turn into a stampede. Only a key
@@ -154,16 +163,23 @@ export function createJwks(options: JwksOptions): Jwks {
   };
 }
 
-/** The key set of the first origin that has one. Rejects with every origin's error. */
+/** The key set of the first origin that has one, no older one than before. Rejects with every origin's error. */
 async function fetchFirst(
   origins: readonly KeyOrigin[],
+  parse: (text: string) => KeySet,
+  atLeast: number | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly fetched: FetchedKeys; readonly next: KeySet }> {
   const problems: string[] = [];
   for (const origin of origins) {
     try {
       const fetched = await origin(signal);
-      return { fetched, next: parseKeySet(fetched.text) };
+      const next = parse(fetched.text);
+      // What was withdrawn must not come back with an old copy.
+      if (atLeast !== undefined && next.sequence !== undefined && next.sequence < atLeast) {
+        throw new KeySetError('an older bundle than the one at hand');
+      }
+      return { fetched, next };
     } catch (error) {
       problems.push(messageOf(error));
     }

@@ -23,7 +23,8 @@ export function keyOriginsOf(issuer: IssuerConfig): readonly KeyOrigin[] {
   return [uri === undefined ? discover(issuer) : downloadFrom(uri, allowHttp), ...mirrors];
 }
 
-function downloadFrom(address: string, allowHttp: boolean): KeyOrigin {
+/** Throws when the address would be asked without encryption though it must not be. */
+export function downloadFrom(address: string, allowHttp: boolean): KeyOrigin {
   requireSafe(address, allowHttp);
   return (signal) => download(address, signal);
 }

@@ -1,5 +1,4 @@
 import { compactVerify, errors } from 'jose';
-import type { IssuerConfig } from '../config/schema.ts';
 import type { JsonObject } from '../model/json.ts';
 import { TokenError } from './claims.ts';
 import { type Jwks, keysFor } from './jwks.ts';
@@ -22,11 +21,10 @@ const MAX_CANDIDATES = 4;
 export async function verifySignature(
   token: string,
   header: JsonObject,
-  issuer: IssuerConfig,
+  allowed: readonly string[],
   jwks: Jwks,
 ): Promise<Verified> {
   const { alg, kid } = header;
-  const allowed: readonly string[] = issuer.algorithms;
   if (typeof alg !== 'string' || !allowed.includes(alg)) {
     throw new TokenError('token_algorithm', 'alg is not accepted for this issuer');
   }
@@ -47,8 +45,9 @@ export async function verifySignature(
       await compactVerify(token, key, { algorithms: [alg] });
       return { alg, kid, keys: set };
     } catch (error) {
-      if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof TypeError) continue;
-      throw new TokenError('token_malformed', error instanceof errors.JOSEError ? error.code : 'cannot be verified');
+      // What is no JOSEError is about a key of another kind.
+      if (!(error instanceof errors.JOSEError) || error instanceof errors.JWSSignatureVerificationFailed) continue;
+      throw new TokenError('token_malformed', error.code);
     }
   }
   throw new TokenError('token_signature', 'the signature does not verify');

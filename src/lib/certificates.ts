@@ -1,6 +1,12 @@
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { messageOf } from './message.ts';
 import { readLimited } from './read-limited.ts';
+import {
+  type CertificateReports,
+  type Certificates,
+  holdCertificates,
+  type WatchedCertificates,
+} from './watched-certificates.ts';
 
 export type CertificateFiles = {
   /** PEM: the server's certificate, and after it the intermediate ones. */
@@ -9,18 +15,6 @@ export type CertificateFiles = {
   readonly key: string;
   /** PEM: the authorities that client certificates are verified against. */
   readonly clientCa: string | undefined;
-};
-
-/** What the files hold, checked as far as that is possible without a peer. */
-export type Certificates = {
-  /** PEM. */
-  readonly cert: string;
-  readonly key: string;
-  readonly ca: readonly string[] | undefined;
-  /** When the server's certificate ends, ms since the epoch. */
-  readonly expiresMs: number;
-  /** Of the content of all files. */
-  readonly digest: string;
 };
 
 /** Large bundles of public authorities have about 250 KiB. */
@@ -60,6 +54,7 @@ function check(files: CertificateFiles, texts: Texts, nowMs: number): Certificat
     cert: chain.map(String).join(''),
     key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
     ca: texts.ca === undefined ? undefined : certificatesIn(files.clientCa ?? '', texts.ca).map(String),
+    startsMs,
     expiresMs,
     digest: texts.digest,
   };
@@ -113,29 +108,10 @@ function privateKeyIn(file: string, text: string): KeyObject {
   }
 }
 
-export type CertificateWatch = {
+export type CertificateWatch = CertificateReports & {
   readonly files: CertificateFiles;
   /** How often the files are looked at, ms. */
   readonly everyMs: number;
-  readonly nowMs: () => number;
-  /** Throws when the certificates cannot be used after all. */
-  readonly verify: (certificates: Certificates) => void;
-  /** New certificates, the first ones included. */
-  readonly onChange: (certificates: Certificates) => void;
-  /** The files cannot be used now; what was there before stays. */
-  readonly onFailure: (error: unknown) => void;
-  /** After each look at the files. */
-  readonly onLook: (current: Certificates, failed: boolean) => void;
-};
-
-export type WatchedCertificates = {
-  /** Reads the files for the first time. Rejects when they cannot be used. */
-  readonly start: () => Promise<void>;
-  /** Throws before the start. */
-  readonly current: () => Certificates;
-  /** Looks at the files now. Never rejects. */
-  readonly reload: () => Promise<void>;
-  readonly stop: () => void;
 };
 
 /** How long files must stay as they are before they are taken: those who write several do not write them at once. */
@@ -146,23 +122,10 @@ const SETTLE_MS = 1000;
  * that is replaced within a clock's tick or through a symbolic link. A change is taken when two looks saw the same.
  */
 export function watchCertificates(watch: CertificateWatch): WatchedCertificates {
-  let current: Certificates | undefined;
+  const held = holdCertificates(watch);
   let seen: string | undefined;
 
-  const take = (texts: Texts): Certificates => {
-    const certificates = check(watch.files, texts, watch.nowMs());
-    watch.verify(certificates);
-    const before = current;
-    try {
-      current = certificates;
-      watch.onChange(certificates);
-    } catch (error) {
-      // So that the next look tries again.
-      current = before;
-      throw error;
-    }
-    return certificates;
-  };
+  const take = (texts: Texts): void => held.take(check(watch.files, texts, watch.nowMs()));
   /** Tells whether the files have just changed, so that they should be looked at again soon. */
   const look = async (settled: boolean): Promise<boolean> => {
     const before = seen;
@@ -172,11 +135,12 @@ export function watchCertificates(watch: CertificateWatch): WatchedCertificates 
       const texts = await readFiles(watch.files);
       seen = texts.digest;
       unsettled = !settled && seen !== before;
-      if (!unsettled && seen !== current?.digest) take(texts);
+      if (!unsettled && seen !== held.latest()?.digest) take(texts);
     } catch (error) {
       failed = true;
       watch.onFailure(error);
     }
+    const current = held.latest();
     if (current !== undefined) watch.onLook(current, failed);
     return unsettled;
   };
@@ -186,13 +150,11 @@ export function watchCertificates(watch: CertificateWatch): WatchedCertificates 
     start: async () => {
       const texts = await readFiles(watch.files);
       seen = texts.digest;
-      watch.onLook(take(texts), false);
+      take(texts);
+      watch.onLook(held.current(), false);
       looks.start();
     },
-    current: () => {
-      if (current === undefined) throw new Error('certificates were asked for before they were read');
-      return current;
-    },
+    current: held.current,
     reload: async () => {
       await looks.now();
     },

@@ -1,7 +1,7 @@
-import { constants } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
-import type { Certificates } from './certificates.ts';
 import { messageOf } from './message.ts';
+import type { Certificates } from './watched-certificates.ts';
 
 export type TlsRules = {
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
@@ -12,8 +12,13 @@ export type TlsRules = {
 /** Why a connection came to nothing: no handshake, a client certificate that is not verified, one that is not allowed. */
 export type TlsRefusal = 'handshake' | 'client_unverified' | 'client_not_allowed';
 
+/** Why a client whose certificate one of the authorities vouches for is turned away, and in which words. */
+export type ClientRefusal = readonly [Exclude<TlsRefusal, 'handshake'>, string];
+
 export type ServerTlsParts = {
   readonly rules: TlsRules;
+  /** Judges clients instead of `allowedClientSans`. */
+  readonly judge?: ((client: X509Certificate) => ClientRefusal | undefined) | undefined;
   readonly current: () => Certificates;
   readonly onRefused: (reason: TlsRefusal, cause: string) => void;
 };
@@ -55,7 +60,8 @@ export function tryCertificates(certificates: Certificates, rules: TlsRules): vo
   createSecureContext(contextOf(certificates, rules));
 }
 
-export function createServerTls({ rules, current, onRefused }: ServerTlsParts): ServerTls {
+export function createServerTls({ rules, judge, current, onRefused }: ServerTlsParts): ServerTls {
+  const judged = judge ?? ((client) => nameRefusal(client, rules.allowedClientSans));
   const servers = new Set<Server>();
   const needsClient = current().ca !== undefined;
   return {
@@ -73,7 +79,7 @@ export function createServerTls({ rules, current, onRefused }: ServerTlsParts): 
         if (cause) onRefused('client_unverified', messageOf(cause));
         else onRefused('handshake', messageOf(error));
       });
-      if (needsClient) screen(server, rules.allowedClientSans, onRefused);
+      if (needsClient) screen(server, judged, onRefused);
     },
     refresh: () => {
       const context = contextOf(current(), rules);
@@ -91,13 +97,14 @@ export function createServerTls({ rules, current, onRefused }: ServerTlsParts): 
 }
 
 type SecureListener = (socket: TLSSocket) => void;
+type Judge = NonNullable<ServerTlsParts['judge']>;
 
 /** Stands before all who wait for connections, so that no byte of a client that is turned away is read. */
-function screen(server: Server, allowed: readonly string[], onRefused: ServerTlsParts['onRefused']): void {
+function screen(server: Server, judge: Judge, onRefused: ServerTlsParts['onRefused']): void {
   const listeners = server.listeners('secureConnection') as SecureListener[];
   server.removeAllListeners('secureConnection');
   server.on('secureConnection', (socket: TLSSocket) => {
-    const refusal = refusalOf(socket, allowed);
+    const refusal = refusalOf(socket, judge);
     if (refusal === undefined) {
       for (const listener of listeners) listener.call(server, socket);
       return;
@@ -108,10 +115,19 @@ function screen(server: Server, allowed: readonly string[], onRefused: ServerTls
   });
 }
 
-function refusalOf(socket: TLSSocket, allowed: readonly string[]): readonly [TlsRefusal, string] | undefined {
-  if (!socket.authorized) return ['client_unverified', messageOf(socket.authorizationError)];
+function refusalOf(socket: TLSSocket, judge: Judge): ClientRefusal | undefined {
+  const client = socket.getPeerX509Certificate();
+  if (!socket.authorized || client === undefined) return ['client_unverified', messageOf(socket.authorizationError)];
+  try {
+    return judge(client);
+  } catch (error) {
+    return ['client_unverified', messageOf(error)];
+  }
+}
+
+function nameRefusal(client: X509Certificate, allowed: readonly string[]): ClientRefusal | undefined {
   if (allowed.length === 0) return undefined;
-  const names = alternativeNames(socket.getPeerX509Certificate()?.subjectAltName);
+  const names = alternativeNames(client.subjectAltName);
   if (names.some(({ kind, value }) => allowed.includes(value) && kind === kindOf(value))) return undefined;
   return ['client_not_allowed', names.map(({ value }) => value).join(', ') || 'no names'];
 }

@@ -17,6 +17,7 @@ export type Workload = {
 /** Who is calling, after verification; becomes `input.identity`. */
 export type Identity = {
   readonly authenticated: boolean;
+  /** Who vouches for the token: its `iss`, or the SPIFFE ID of the trust domain of a JWT-SVID. */
   readonly issuer?: string;
   readonly subject?: string;
   readonly claims?: JsonObject;
@@ -27,7 +28,10 @@ export type Identity = {
     readonly expires_at: number;
     readonly source: TokenPlace;
   };
+  /** The caller's: by its JWT-SVID if the token is one, else by the connection. */
   readonly workload?: Workload;
+  /** The connection's, where JWT-SVIDs are accepted and `workload` may therefore be another one. */
+  readonly peer_workload?: Workload;
 };
 
 /** Who is calling, or why the caller is turned away. An absent identity: none is configured. */

@@ -195,7 +195,7 @@ function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tls
   const registers = [registry];
   const failures = new Counter({
     name: 'postern_tls_reload_failures_total',
-    help: 'Looks at changed certificate files that could not be used; the certificates before keep serving.',
+    help: 'Changed certificate files, or answers of the Workload API, that could not be used or had; what was before serves.',
     registers,
   });
   const refused = new Counter({

@@ -6,15 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import {
-  type CertificateFiles,
-  type Certificates,
-  readCertificates,
-  type WatchedCertificates,
-  watchCertificates,
-} from '../../src/lib/certificates.ts';
+import { type CertificateFiles, readCertificates, watchCertificates } from '../../src/lib/certificates.ts';
 import { messageOf } from '../../src/lib/message.ts';
 import { alternativeNames, createServerTls, type TlsRules, tryCertificates } from '../../src/lib/tls-server.ts';
+import type { Certificates, WatchedCertificates } from '../../src/lib/watched-certificates.ts';
 import { install, issue, type Pair, selfSigned } from '../support/certificates.ts';
 import { eventually } from '../support/process.ts';
 import { createScope } from '../support/scope.ts';

@@ -21,20 +21,32 @@ export function selfSigned(folder: string, name: string, extensions: readonly st
   return { cert, key };
 }
 
-export type IssueOptions = { readonly san?: string; readonly days?: number; readonly usage?: string };
+export type IssueOptions = {
+  readonly san?: string;
+  readonly days?: number;
+  /** Extended key usage. */
+  readonly usage?: string;
+  readonly keyUsage?: string;
+  readonly constraints?: string;
+};
 
 /** A certificate of an authority, for servers and clients. `san` in openssl's spelling, `URI:spiffe://…,DNS:…`. */
 export function issue(authority: Pair, folder: string, name: string, options: IssueOptions = {}): Pair {
   const { san = 'DNS:localhost,IP:127.0.0.1', days = 60, usage = 'serverAuth,clientAuth' } = options;
+  const { keyUsage = 'digitalSignature', constraints = 'CA:FALSE' } = options;
   const { cert, key } = pairIn(folder, name);
   const [request, extensions] = [join(folder, `${name}.csr`), join(folder, `${name}.ext`)];
   // A section of its own, so that a name may hold commas.
   const named = san.includes('\n') ? `@names\n[names]\n${san}` : san;
   writeFileSync(
     extensions,
-    `basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=${usage}\n${
-      san === '' ? '' : `subjectAltName=${named}\n`
-    }`,
+    [
+      `basicConstraints=critical,${constraints}`,
+      ...(keyUsage === '' ? [] : [`keyUsage=critical,${keyUsage}`]),
+      ...(usage === '' ? [] : [`extendedKeyUsage=${usage}`]),
+      ...(san === '' ? [] : [`subjectAltName=${named}`]),
+      '',
+    ].join('\n'),
   );
   openssl('req', '-new', ...curve, '-subj', `/CN=${name}`, '-keyout', key, '-out', request);
   const signer = ['-CA', authority.cert, '-CAkey', authority.key, '-CAcreateserial'];

@@ -87,7 +87,7 @@ async function startWorker(settings: WorkerSettings, { env, stderr }: Io): Promi
   metrics.observe({ isReady: serving.isReady, wasmMemoryBytes: () => plane.policy.pin()?.memoryBytes() ?? 0 });
   const failed = (name: string, error: unknown): void =>
     log.error({ part: name, cause: messageOf(error) }, 'stopping failed');
-  const before: readonly Part[] = [tls.part, decisionLog, plane.policy.part, plane.identity];
+  const before: readonly Part[] = [tls.part, decisionLog, plane.policy.part, ...plane.parts];
   const stopBefore = await startAll(before, failed);
   let stopListening = (): Promise<void> => Promise.resolve();
   return {
