@@ -25,7 +25,7 @@ export type Decider = {
   readonly pin: () => PreparedSnapshot | undefined;
   readonly isReady: () => boolean;
   readonly status: () => object;
-  /** Bundles and key sets, in the order in which they start. */
+  /** Geography, bundles and key sets, in the order in which they start. */
   readonly parts: readonly Part[];
 };
 
@@ -111,13 +111,14 @@ export function createDecider(
           onKeys: metrics.keysFetched,
           onReady: onReadiness,
         });
+  const context = createDescription(config.postern.context, { log, metrics, clock });
   const check = createCheck({
     clock,
     pin: () => active,
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
     record,
-    contextOf: createDescription(config.postern.context, clock),
+    contextOf: context.describe,
     passOnOf: createPassOn(identity),
     dryRun: plugin['dry-run'],
     maxInFlight: evaluation.max_in_flight,
@@ -139,6 +140,7 @@ export function createDecider(
       ...(callers === undefined ? {} : { identity: callers.status() }),
     }),
     parts: [
+      ...context.parts,
       { name: 'policy', stop: () => active?.close() },
       source.part,
       ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
