@@ -23,19 +23,22 @@ const CLOCK_SKEW_SECONDS = 60;
 
 /**
  * What becomes `input.context`: `time` {`ns` since the epoch, `rfc3339` with the zone's offset, `hour` 0–23, `weekday` such
- * as Monday}, `client_ip`, `authentication_age_seconds` and `request` {`content_type`, `content_length` as declared,
- * `body_bytes` as received}; null where something is unknown. Throws RangeError when there is no such zone.
+ * as Monday}, `client_ip`, `geo` of this address when `geoOf` is given, `authentication_age_seconds` and `request`
+ * {`content_type`, `content_length` as declared, `body_bytes` as received}; null where something is unknown. Throws
+ * RangeError when there is no such zone.
  */
 export function createContext(
   { trustedHops, timeZone }: ContextOptions,
-  { wallMs }: { readonly wallMs: () => number; readonly random?: never },
+  { wallMs, geoOf }: { readonly wallMs: () => number; readonly geoOf?: (clientIp: string | null) => JsonObject | null },
 ): (facts: RequestFacts, identity: Identity | undefined) => JsonObject {
   const timeOf = createTime(timeZone);
   return (facts, identity) => {
     const nowMs = Math.floor(wallMs());
+    const clientIp = clientIpOf(facts, trustedHops);
     return {
       time: timeOf(nowMs),
-      client_ip: clientIpOf(facts, trustedHops),
+      client_ip: clientIp,
+      ...(geoOf === undefined ? {} : { geo: geoOf(clientIp) }),
       authentication_age_seconds: authenticationAge(identity, Math.floor(nowMs / 1000)),
       request: {
         content_type: onlyHeader(facts, 'content-type') ?? null,

@@ -50,13 +50,14 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
           onKeys: metrics.keysFetched,
           onReady: onReadiness,
         });
+  const context = createDescription(config.postern.context, { log, metrics, clock });
   const check = createCheck({
     clock,
     pin: policy.pin,
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
     record,
-    contextOf: createDescription(config.postern.context, clock),
+    contextOf: context.describe,
     passOnOf: createPassOn(identity),
     dryRun: plugin['dry-run'],
     maxInFlight: evaluation.max_in_flight,
@@ -74,6 +75,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
     identityStatus: () => callers?.status(),
     parts: [
+      ...context.parts,
       ...(jwtBundles === undefined ? [] : [{ name: 'JWT bundles', start: jwtBundles.start, stop: jwtBundles.stop }]),
       ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
     ],

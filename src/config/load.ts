@@ -185,6 +185,7 @@ function contradictionsIn(
   if (identity?.rules.some(({ paths }) => paths.length > 0) === true && config.postern.paths === 'off') {
     problems.push('postern.identity.rules: paths cannot be relied on while postern.paths is off');
   }
+  problems.push(...geoipContradictions(isSound('postern') ? config.postern.context : undefined, isReadable));
   const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
   if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
   (identity?.issuers ?? []).forEach((issuer, i) => {
@@ -209,6 +210,17 @@ function contradictionsIn(
     problems.push('plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets: bounds must grow');
   }
   return problems;
+}
+
+/** The files of `postern.context.geoip`. */
+export const geoipFiles = ({ geoip }: Pick<NonNullable<Config['postern']['context']>, 'geoip'>): readonly string[] =>
+  geoip === null ? [] : typeof geoip === 'string' ? [geoip] : geoip;
+
+function geoipContradictions(context: Config['postern']['context'], isReadable: (file: string) => boolean): string[] {
+  const files = context === undefined ? [] : geoipFiles(context);
+  return files
+    .filter((file) => !isReadable(file))
+    .map((file) => `postern.context.geoip: ${file} cannot be read; put the database there or take it out`);
 }
 
 function isTimeZone(name: string): boolean {

@@ -345,12 +345,25 @@ const postern = section(
             strict,
           ),
           time_zone: text('Zone of `hour` and `weekday`.', { default: 'UTC' }),
+          geoip: Type.Union(
+            [
+              Type.String({ minLength: 1 }),
+              Type.Array(Type.String({ minLength: 1 }), { minItems: 1, maxItems: 8 }),
+              Type.Null(),
+            ],
+            {
+              description:
+                'A database in the format of MaxMind (.mmdb), or up to 8; adds `geo`. Of several the later ones add what the earlier ones do not say.',
+              default: null,
+            },
+          ),
+          geoip_reload_seconds: seconds('How often these files are looked at.', 60, 0.05),
           max_subjects: count('Subjects whose requests are counted one by one.', 100_000, 1000, 10_000_000),
         },
         {
           ...strict,
           description:
-            'Adds `input.context`: time, client_ip, authentication_age_seconds, request (content_type, content_length, body_bytes), subject_requests_per_minute.',
+            'Adds `input.context`: time, client_ip, geo (with `geoip`), authentication_age_seconds, request (content_type, content_length, body_bytes), subject_requests_per_minute.',
         },
       ),
     ),

@@ -1,4 +1,5 @@
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createLooks } from './looks.ts';
 import { messageOf } from './message.ts';
 import { readLimited } from './read-limited.ts';
 import {
@@ -114,9 +115,6 @@ export type CertificateWatch = CertificateReports & {
   readonly everyMs: number;
 };
 
-/** How long files must stay as they are before they are taken: those who write several do not write them at once. */
-const SETTLE_MS = 1000;
-
 /**
  * Certificates that follow their files. Their content is compared rather than their times, which tell nothing of a file
  * that is replaced within a clock's tick or through a symbolic link. A change is taken when two looks saw the same.
@@ -159,37 +157,5 @@ export function watchCertificates(watch: CertificateWatch): WatchedCertificates 
       await looks.now();
     },
     stop: looks.stop,
-  };
-}
-
-type Looks = { readonly start: () => void; readonly now: () => Promise<unknown>; readonly stop: () => void };
-
-/** One look after another, regular ones and those asked for: what a slow one finds must not undo a later one. */
-function createLooks(look: (settled: boolean) => Promise<boolean>, everyMs: number): Looks {
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  let looking: Promise<unknown> = Promise.resolve();
-  const inTurn = (settled: boolean): Promise<boolean> => {
-    const turn = looking.then(() => (stopped ? false : look(settled)));
-    looking = turn.catch(() => {});
-    return turn;
-  };
-  const schedule = (delayMs: number): void => {
-    if (stopped) return;
-    timer = setTimeout(() => {
-      inTurn(false).then(
-        (unsettled) => schedule(unsettled ? Math.min(SETTLE_MS, everyMs) : everyMs),
-        () => schedule(everyMs),
-      );
-    }, delayMs);
-    timer.unref();
-  };
-  return {
-    start: () => schedule(everyMs),
-    now: () => inTurn(true),
-    stop: () => {
-      stopped = true;
-      clearTimeout(timer);
-    },
   };
 }

@@ -40,6 +40,10 @@ export type Metrics = {
   readonly tlsExpires: (atMs: number) => void;
   readonly tlsReloadFailed: () => void;
   readonly tlsRefused: (listener: string, reason: string) => void;
+  /** A database is in use that was built then, ms since the epoch. */
+  readonly geoipLoaded: (file: string, builtMs: number) => void;
+  readonly geoipReloadFailed: (file: string) => void;
+  readonly geoipLookupFailed: (file: string) => void;
   /** Values read at scrape time. */
   readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
   readonly contentType: string;
@@ -130,6 +134,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers,
   });
   const tls = createTlsMetrics(registry);
+  const geoip = createGeoipMetrics(registry);
   const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
   logLines.inc({ result: 'dropped', sink: 'all' }, 0);
 
@@ -156,6 +161,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
     ...tls,
+    ...geoip,
     observe: ({ isReady, wasmMemoryBytes }) => {
       const ready = (): number => Number(isReady());
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
@@ -218,6 +224,40 @@ function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tls
     },
     tlsReloadFailed: () => failures.inc(),
     tlsRefused: (listener, reason) => refused.inc({ listener, reason }),
+  };
+}
+
+function createGeoipMetrics(
+  registry: Registry,
+): Pick<Metrics, 'geoipLoaded' | 'geoipReloadFailed' | 'geoipLookupFailed'> {
+  const labelNames = ['file'] as const;
+  const registers = [registry];
+  const built = new Gauge({
+    name: 'postern_geoip_database_build_timestamp_seconds',
+    help: 'When the geo database in use was built.',
+    labelNames,
+    registers,
+  });
+  const reloads = new Counter({
+    name: 'postern_geoip_reload_failures_total',
+    help: 'Looks at changed geo databases that could not be used; the database before keeps serving.',
+    labelNames,
+    registers,
+  });
+  const lookups = new Counter({
+    name: 'postern_geoip_lookup_failures_total',
+    help: 'Look-ups of addresses whose record in the geo database could not be read.',
+    labelNames,
+    registers,
+  });
+  return {
+    geoipLoaded: (file, builtMs) => {
+      built.set({ file }, builtMs / 1000);
+      // So that the first failure is an increase.
+      for (const counter of [reloads, lookups]) counter.inc({ file }, 0);
+    },
+    geoipReloadFailed: (file) => reloads.inc({ file }),
+    geoipLookupFailed: (file) => lookups.inc({ file }),
   };
 }
 

@@ -60,6 +60,28 @@ describe('time', () => {
   });
 });
 
+describe('geo', () => {
+  const message = {
+    attributes: { source: { address: { socketAddress: { address: '::ffff:192.0.2.9' } } } },
+  } as JsonObject;
+  const contextWith = (geoOf?: (clientIp: string | null) => JsonObject | null, over: Partial<RequestFacts> = {}) =>
+    createContext({ trustedHops: 0, timeZone: 'UTC' }, { wallMs: () => now, ...(geoOf && { geoOf }) })(
+      facts({ message, ...over }),
+      undefined,
+    );
+
+  test('is that of client_ip, as it is spelt there', () => {
+    const context = contextWith((clientIp) => ({ asked: clientIp }));
+    assert.deepEqual([context['client_ip'], context['geo']], ['192.0.2.9', { asked: '192.0.2.9' }]);
+    const unknown = contextWith((clientIp) => ({ asked: clientIp }), { message: {} });
+    assert.deepEqual([unknown['client_ip'], unknown['geo']], [null, { asked: null }]);
+  });
+
+  test('is not there when nobody is asked for it', () => {
+    assert.ok(!('geo' in contextWith()));
+  });
+});
+
 describe('client_ip', () => {
   const from = (address: unknown): RequestFacts['message'] =>
     ({ attributes: { source: { address: { socketAddress: { address, portValue: 1 } } } } }) as JsonObject;

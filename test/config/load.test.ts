@@ -116,7 +116,7 @@ services: { s: { url: x, credentials: { s3_signing: {} } } }
   test('contradictions are problems too', () => {
     const text = `
 bundles: { a: { service: nope, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } }, b: {} }
-postern: { identity: { issuers: [{ issuer: i }, { issuer: j, jwks_file: missing, discovery: true }] } }
+postern: { context: { geoip: [there, missing] }, identity: { issuers: [{ issuer: i }, { issuer: j, jwks_file: missing, discovery: true }] } }
 plugins: { envoy_ext_authz_grpc: { query: "data.a[_]", proto-descriptor: missing, grpc-request-duration-seconds-buckets: [1, 1] } }
 `;
     const problems = problemsOf(load(text));
@@ -130,6 +130,7 @@ plugins: { envoy_ext_authz_grpc: { query: "data.a[_]", proto-descriptor: missing
       'plugins.envoy_ext_authz_grpc.proto-descriptor',
       'plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets',
       'postern.identity.issuers.1.jwks_file',
+      'postern.context.geoip: missing cannot be read',
     ]) {
       assert.ok(
         problems.some((problem) => problem.startsWith(path)),

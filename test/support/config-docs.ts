@@ -14,7 +14,11 @@ type Schema = {
 };
 
 function typeOf(schema: Schema): string {
-  if (schema.anyOf !== undefined) return schema.anyOf.map(({ const: value }) => `\`${String(value)}\``).join(', ');
+  if (schema.anyOf !== undefined) {
+    return schema.anyOf
+      .map(({ const: value, type = 'any' }) => (value === undefined ? type : `\`${value}\``))
+      .join(', ');
+  }
   if (schema.const !== undefined) return `\`${String(schema.const)}\``;
   const range = [schema.minimum, schema.maximum].every((bound) => bound !== undefined)
     ? `, ${schema.minimum} to ${schema.maximum}`
