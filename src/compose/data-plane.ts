@@ -3,6 +3,8 @@ import { readDescriptorSet } from '../check/grpc-body.ts';
 import type { Settings } from '../cli/ports.ts';
 import type { JwtSvidConfig } from '../config/schema.ts';
 import { createIdentify } from '../identity/identify.ts';
+import type { Jwks } from '../identity/jwks.ts';
+import type { KeyHolder } from '../identity/shared-jwks.ts';
 import { createJwtBundles, type WorkloadJwtBundles } from '../identity/workload-api/jwt-bundles.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
@@ -18,6 +20,8 @@ export type DataPlane = {
   readonly isReady: () => boolean;
   /** Of the key sets; undefined where there are none. */
   readonly identityStatus: () => object | undefined;
+  /** By issuer. */
+  readonly keys: ReadonlyMap<string, Jwks>;
   /** Keys and other things to know about callers, in the order in which they start. */
   readonly parts: readonly Part[];
 };
@@ -28,11 +32,15 @@ export type DataPlaneParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   readonly record: CheckParts['record'];
   /** `isReady` may have changed. */
   readonly onReadiness: () => void;
+  /** The process that looks after the keys, if this one does not. */
+  readonly holder?: KeyHolder | undefined;
+  /** There may be other keys of this issuer than before. */
+  readonly onKeys?: ((issuer: string) => void) | undefined;
 };
 
 /** Everything that turns a request into an answer, given a policy; what serves and records it is put around it. */
 export function createDataPlane(parts: DataPlaneParts): DataPlane {
-  const { config, log, env, clock, metrics, record, onReadiness } = parts;
+  const { config, log, env, clock, metrics, record, onReadiness, holder, onKeys } = parts;
   const plugin = config.plugins.envoy_ext_authz_grpc;
   const { paths, evaluation, identity } = config.postern;
   const policy = createPolicyHolder(config, env, onReadiness);
@@ -47,7 +55,12 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
           jwtBundles,
           log,
           onCache: metrics.tokenLookedUp,
-          onKeys: metrics.keysFetched,
+          holder,
+          onKeys: (issuer, ok) => {
+            // What this process did not fetch is counted by the one that did.
+            if (holder === undefined) metrics.keysFetched(issuer, ok);
+            onKeys?.(issuer);
+          },
           onReady: onReadiness,
         });
   const context = createDescription(config.postern.context, { log, metrics, clock });
@@ -74,9 +87,12 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     policy,
     isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
     identityStatus: () => callers?.status(),
+    keys: callers?.keys ?? new Map(),
     parts: [
       ...context.parts,
-      ...(jwtBundles === undefined ? [] : [{ name: 'JWT bundles', start: jwtBundles.start, stop: jwtBundles.stop }]),
+      ...(jwtBundles === undefined || holder !== undefined
+        ? []
+        : [{ name: 'JWT bundles', start: jwtBundles.start, stop: jwtBundles.stop }]),
       ...(callers === undefined ? [] : [{ name: 'identity', start: callers.start, stop: callers.stop }]),
     ],
   };

@@ -1,4 +1,5 @@
 import type { Settings } from '../cli/ports.ts';
+import type { Jwks } from '../identity/jwks.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import type { PreparedPolicy } from '../policy/prepare.ts';
 import { createDataPlane } from './data-plane.ts';
@@ -53,11 +54,24 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     // Nobody asks it for decisions.
     record: () => {},
     onReadiness: () => {},
+    onKeys: (issuer) => {
+      const keys = plane.keys.get(issuer);
+      if (keys !== undefined) group.keysChanged(issuer, keys.state());
+    },
   });
+  const keysOf = (issuer: string): Jwks => {
+    const keys = plane.keys.get(issuer);
+    if (keys === undefined) throw new Error('there is no such issuer');
+    return keys;
+  };
   const group = createWorkerGroup({
     count: config.postern.workers,
     fork,
     settings: { config, instanceId, logging },
+    keys: {
+      keyStateOf: (issuer) => keysOf(issuer).state(),
+      lookForKeys: (issuer) => keysOf(issuer).lookAgain(),
+    },
     clock,
     log,
     onLost: metrics.workerLost,

@@ -7,6 +7,7 @@ import { createConsoleSink, openStandardOutput } from '../decisions/sinks/consol
 import { createFileSink } from '../decisions/sinks/file.ts';
 import type { Sink } from '../decisions/sinks/sink.ts';
 import { type ExtAuthzServer, startServer } from '../envoy/server.ts';
+import type { KeyHolder } from '../identity/shared-jwks.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { messageOf } from '../lib/message.ts';
@@ -22,6 +23,8 @@ export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   /** Where there are several, the file that this process logs to has its number. */
   readonly worker?: number | undefined;
   readonly isDraining: () => boolean;
+  /** The process that looks after the keys, if this one does not. */
+  readonly holder?: KeyHolder | undefined;
 };
 
 /** What answers Envoy in this process. */
@@ -63,6 +66,7 @@ export function createServing(parts: ServingParts): Serving {
       decisionLog.record(decision);
     },
     onReadiness: readinessChanged,
+    holder: parts.holder,
   });
   const tls = createTls(config.postern.tls, { log, metrics, clock });
   const isReady = (): boolean => !isDraining() && plane.isReady();

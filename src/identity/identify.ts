@@ -12,6 +12,7 @@ import { createJwtSvids, type JwtBundles } from './jwt-svid.ts';
 import { keyOriginsOf } from './key-origin.ts';
 import { createKeyStore } from './key-store.ts';
 import { createRules } from './rules.ts';
+import { createSharedJwks, type KeyHolder } from './shared-jwks.ts';
 import { workloadOf } from './spiffe.ts';
 import { readTokenPart } from './token-json.ts';
 import { tokensOf } from './token-source.ts';
@@ -24,6 +25,8 @@ export type IdentifyOptions = {
   readonly random: () => number;
   /** Needed where a trust domain's bundle comes from the Workload API. */
   readonly jwtBundles?: JwtBundles | undefined;
+  /** Another process that looks after the keys; undefined: this one does. */
+  readonly holder?: KeyHolder | undefined;
   readonly log: { readonly warn: (fields: object, message: string) => void };
   readonly onCache: (hit: boolean) => void;
   readonly onKeys: (issuer: string, ok: boolean) => void;
@@ -40,6 +43,8 @@ export type Identification = {
   /** Whether every issuer has keys. */
   readonly isReady: () => boolean;
   readonly status: () => object;
+  /** By issuer. */
+  readonly keys: ReadonlyMap<string, Jwks>;
 };
 
 type Issuer = { readonly config: IssuerConfig; readonly jwks: Jwks };
@@ -55,19 +60,27 @@ export function createIdentify(options: IdentifyOptions): Identification {
   const cache = createTokenCache(clock);
   const issuers = new Map<string, Issuer>();
   const keysOf = (name: string, keys: Pick<JwksOptions, 'origins' | 'parse' | 'maxStaleMs'>): Jwks => {
-    const jwks = createJwks({
+    const common: Omit<JwksOptions, 'store'> = {
       ...keys,
-      store: config.keys_directory === undefined ? undefined : createKeyStore(config.keys_directory, name),
       clock,
       random,
       onChanged: () => cache.forgetIssuer(name),
       onFetched: (ok, cause) => {
         options.onKeys(name, ok);
+        // Whoever fetches them has said so already.
+        if (options.holder !== undefined) {
+          options.onReady();
+          return;
+        }
         if (!ok) log.warn({ issuer: name, cause }, 'the key set could not be fetched');
         else if (jwks.current()?.keys.length === 0) log.warn({ issuer: name }, 'the bundle has no JWT authorities');
         options.onReady();
       },
-    });
+    };
+    const directory = config.keys_directory;
+    const store = directory === undefined ? undefined : createKeyStore(directory, name);
+    const jwks: Jwks =
+      options.holder === undefined ? createJwks({ ...common, store }) : createSharedJwks(name, common, options.holder);
     return jwks;
   };
   for (const issuer of config.issuers) {
@@ -156,6 +169,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
     },
     isReady: () => [...all.values()].every((jwks) => jwks.current() !== undefined),
     status: () => Object.fromEntries([...all].map(([name, jwks]) => [name, jwks.status()])),
+    keys: all,
   };
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import type { FetchedKeys, KeyOrigin } from './key-origin.ts';
 import { type KeySet, KeySetError, type PublicKey, parseKeySet } from './key-set.ts';
+import type { KeyState } from './shared-jwks.ts';
 
 /** Where the last good keys outlive the process. */
 export type KeyStore = {
@@ -40,6 +41,8 @@ export type Jwks = {
   /** Fetches, and goes on fetching. Resolves after the first attempt, or at once when there are stored keys. */
   readonly start: () => Promise<void>;
   readonly stop: () => void;
+  /** For processes that share these keys. */
+  readonly state: () => KeyState;
   readonly status: () => { readonly keys: number; readonly age_seconds: number | null; readonly error: string | null };
 };
 
@@ -155,6 +158,7 @@ export function createJwks(options: JwksOptions): Jwks {
       stopping.abort();
       clearTimeout(timer);
     },
+    state: () => ({ text: keys?.fingerprint ?? null, ageMs: clock.monotonicMs() - fetchedAt, error }),
     status: () => ({
       keys: keys?.keys.length ?? 0,
       age_seconds: keys === undefined ? null : Math.round((clock.monotonicMs() - fetchedAt) / 1000),

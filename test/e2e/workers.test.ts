@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { polled, startBundleServer } from '../support/bundle-server.ts';
 import { ask, startEnvoy, startUpstream } from '../support/envoy.ts';
-import { checkClient, httpRequest } from '../support/grpc.ts';
+import { checkClient, httpRequest, readResponse } from '../support/grpc.ts';
 import { eventually } from '../support/process.ts';
 import type { Scope } from '../support/scope.ts';
 import { buildPolicy, type Server, scratchFolder, startPostern, type Tree } from '../support/servers.ts';
+import { createSigner } from '../support/tokens.ts';
 
 const saying = (what: string): string =>
   `package envoy.authz\n\nallow := {"allowed": true, "headers": {"x-said": "${what}"}}\n`;
@@ -141,6 +145,66 @@ describe('several workers', () => {
     await Promise.all(load);
     assert.deepEqual([...answers.keys()], [200]);
     assert.equal(await envoy.stat('cluster.postern.ext_authz.error'), 0);
+  });
+});
+
+const identified = 'package envoy.authz\n\nallow if input.identity.subject == "ann"\n';
+
+describe('several workers and one key set', () => {
+  test('fetch it once, all know a new key at once, and the last good keys outlive the issuer', async (context) => {
+    const folder = scratchFolder(context);
+    const issuer = 'https://a.test/';
+    const [first, second] = [await createSigner(issuer, 'k1'), await createSigner(issuer, 'k2')];
+    let keys: unknown = first.jwks;
+    let fetches = 0;
+    const idp = createServer((_request, response) => {
+      fetches++;
+      if (keys === undefined) response.writeHead(500).end();
+      else response.end(JSON.stringify(keys));
+    }).listen(0, '127.0.0.1');
+    await once(idp, 'listening');
+    context.after(() => {
+      idp.closeAllConnections();
+      idp.close();
+    });
+    const jwksUri = `http://127.0.0.1:${(idp.address() as AddressInfo).port}/`;
+    const identity = { issuers: [{ issuer, jwks_uri: jwksUri }] };
+    const server = await startPostern(context, {
+      args: ['-b', buildPolicy(identified, folder)],
+      config: { postern: { workers: 2, identity } },
+      folder,
+    });
+    await readyWorkers(server);
+    const claims = { sub: 'ann', exp: Math.floor(Date.now() / 1000) + 600 };
+    /** HTTP statuses of calls over connections of their own, so that both workers get some; 0 is allowed. */
+    const ask = async (token: string): Promise<readonly number[]> => {
+      const statuses: number[] = [];
+      for (let i = 0; i < 6; i++) {
+        const client = checkClient(server.grpc);
+        const reply = await client.send(httpRequest({ headers: { authorization: `Bearer ${token}` } }));
+        client.close();
+        assert.ok('response' in reply);
+        const response = readResponse(reply.response) as { deniedResponse?: { status: { code: number } } };
+        statuses.push(response.deniedResponse?.status.code ?? 0);
+      }
+      return [...new Set(statuses)];
+    };
+    assert.deepEqual(await ask(await first.sign(claims)), [0]);
+    assert.equal(fetches, 1);
+    keys = second.jwks;
+    assert.deepEqual(await ask(await second.sign(claims)), [0]);
+    assert.equal(fetches, 2);
+    assert.deepEqual(await ask(await first.sign(claims)), [401]);
+    keys = undefined;
+    assert.deepEqual(await ask(await second.sign({ ...claims, jti: 'new' })), [0]);
+    const { workers } = await statusOf(server);
+    process.kill(workers[1]?.pid ?? 0, 'SIGKILL');
+    await eventually(async () => {
+      const { workers: now } = await statusOf(server);
+      return now.filter(({ ready }) => ready).length === 2 && now[1]?.pid !== workers[1]?.pid ? true : undefined;
+    });
+    assert.deepEqual(await ask(await second.sign({ ...claims, jti: 'newer' })), [0]);
+    assert.ok(fetches <= 4, `${fetches} fetches`);
   });
 });
 

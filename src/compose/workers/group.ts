@@ -1,5 +1,6 @@
 import type { Policy, Prepared } from '../../bundles/activate.ts';
 import type { ForkWorker, WorkerProcess } from '../../cli/ports.ts';
+import type { KeyState } from '../../identity/shared-jwks.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import { type Channel, createChannel } from '../../lib/channel.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -16,6 +17,7 @@ export type WorkerGroupParts = {
   readonly settings: Omit<WorkerSettings, 'worker'>;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly keys: Pick<PrimaryFunctions, 'keyStateOf' | 'lookForKeys'>;
   /** A worker that had served was lost. */
   readonly onLost: () => void;
   /** How many can answer, or whether all of them can, may have changed. */
@@ -35,6 +37,7 @@ export type WorkerGroup = {
   /** Of every worker, those that were lost included. */
   readonly metrics: () => Promise<readonly (readonly MetricValues[])[]>;
   readonly reload: () => Promise<void>;
+  readonly keysChanged: (issuer: string, state: KeyState) => void;
   readonly retire: () => Promise<void>;
   readonly stop: () => Promise<void>;
 };
@@ -86,6 +89,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       worker,
       child,
       channel: createChannel<WorkerFunctions>(child.pipe, {
+        ...parts.keys,
         beat: ({ ready }) => {
           member.beatMs = clock.monotonicMs();
           if (member.ready === ready) return;
@@ -216,6 +220,9 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     },
     reload: async () => {
       await all(({ channel }) => channel.call('reload', undefined));
+    },
+    keysChanged: (issuer, state) => {
+      void all(({ channel }) => channel.call('keysChanged', { issuer, state }).catch(() => {}));
     },
     retire: async () => {
       await all(({ channel }) => channel.call('retire', undefined).catch(() => {}));

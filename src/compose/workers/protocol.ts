@@ -1,5 +1,6 @@
 import type { Policy } from '../../bundles/activate.ts';
 import type { Config } from '../../config/schema.ts';
+import type { KeyState } from '../../identity/shared-jwks.ts';
 import type { LogFormat, LogLevel } from '../../telemetry/logger.ts';
 import type { MetricValues } from '../../telemetry/metrics.ts';
 
@@ -34,6 +35,7 @@ export type WorkerFunctions = {
   readonly commit: (id: number) => Promise<void> | void;
   /** Forgets what was received or prepared. */
   readonly abandon: (id: number) => Promise<void> | void;
+  readonly keysChanged: (change: { readonly issuer: string; readonly state: KeyState }) => void;
   /** Resolves with the address. */
   readonly listen: (nothing: undefined) => Promise<string>;
   readonly metrics: (nothing: undefined) => Promise<readonly MetricValues[]>;
@@ -47,6 +49,8 @@ export type WorkerFunctions = {
 export type PrimaryFunctions = {
   /** Sent again and again; a worker that falls silent is replaced. */
   readonly beat: (state: { readonly ready: boolean }) => void;
+  readonly keyStateOf: (issuer: string) => KeyState;
+  readonly lookForKeys: (issuer: string) => Promise<void>;
 };
 
 export const BEAT_EVERY_MS = 500;

@@ -1,5 +1,6 @@
 import type { Prepared } from '../../bundles/activate.ts';
 import type { Settings } from '../../cli/ports.ts';
+import type { KeyHolder, KeyState } from '../../identity/shared-jwks.ts';
 import { createChannel, type Pipe } from '../../lib/channel.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { type Part, startAll } from '../../lib/lifecycle.ts';
@@ -16,6 +17,7 @@ type Io = Pick<Settings, 'env'> & { readonly stderr: { readonly write: (text: st
 export function runWorker(pipe: Pipe, io: Io): Promise<void> {
   const received = createReceiver();
   const prepared = new Map<number, Prepared>();
+  const keyListeners = new Map<string, (state: KeyState) => void>();
   let running: RunningWorker | undefined;
   const worker = (): RunningWorker => {
     if (running === undefined) throw new Error('the worker was not started');
@@ -25,7 +27,7 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
   return new Promise((resolve) => {
     const functions: WorkerFunctions = {
       start: async (settings) => {
-        running = await startWorker(settings, io);
+        running = await startWorker(settings, io, holder);
       },
       receive: received.begin,
       receivePart: received.add,
@@ -44,7 +46,12 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
         prepared.delete(id);
         return policy?.abandon();
       },
-      listen: () => worker().listen(),
+      keysChanged: ({ issuer, state }) => keyListeners.get(issuer)?.(state),
+      listen: async () => {
+        // Those that were there before anybody fetched any.
+        await Promise.all([...worker().serving.plane.keys.values()].map((keys) => keys.refresh()));
+        return worker().listen();
+      },
       metrics: () => worker().metrics.values(),
       reload: () => worker().serving.tls.reload(),
       retire: () => worker().retire(),
@@ -55,6 +62,11 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
       },
     };
     const primary = createChannel<PrimaryFunctions>(pipe, functions);
+    const holder: KeyHolder = {
+      stateOf: (issuer) => primary.call('keyStateOf', issuer),
+      look: (issuer) => primary.call('lookForKeys', issuer),
+      onChange: (issuer, changed) => void keyListeners.set(issuer, changed),
+    };
     setInterval(() => {
       // Whoever does not hear it any more has gone, and takes this process along.
       primary.call('beat', { ready: running?.serving.isReady() ?? false }).catch(() => {});
@@ -70,7 +82,7 @@ type RunningWorker = {
   readonly stop: () => Promise<void>;
 };
 
-async function startWorker(settings: WorkerSettings, { env, stderr }: Io): Promise<RunningWorker> {
+async function startWorker(settings: WorkerSettings, { env, stderr }: Io, holder: KeyHolder): Promise<RunningWorker> {
   const { config, instanceId, logging, worker } = settings;
   const plugin = config.plugins.envoy_ext_authz_grpc;
   const log = tagged(createLogger(logging.level, logging.format, stderr), { worker });
@@ -82,6 +94,7 @@ async function startWorker(settings: WorkerSettings, { env, stderr }: Io): Promi
   const serving = createServing({
     ...{ config, log, env, clock: systemClock, metrics, instanceId, worker },
     isDraining: () => draining,
+    holder,
   });
   const { plane, tls, decisionLog } = serving;
   metrics.observe({ isReady: serving.isReady, wasmMemoryBytes: () => plane.policy.pin()?.memoryBytes() ?? 0 });
