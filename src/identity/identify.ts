@@ -1,6 +1,7 @@
 import type { IdentityConfig, IssuerConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
+import { onlyHeader } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity, IdentityResult, TokenPlace, Workload } from '../model/identity.ts';
 import { oddityOf } from './bearer.ts';
@@ -154,9 +155,3 @@ const placed = (result: IdentityResult, source: TokenPlace): IdentityResult =>
 
 const joined = (result: IdentityResult, workload: Workload): IdentityResult =>
   result.ok ? { ok: true, identity: { ...(result.identity ?? anonymous), workload } } : result;
-
-/** The value of a header that is there once, in whatever spelling. */
-function onlyHeader({ headers, headerList }: RequestFacts, name: string): string | undefined {
-  const values = [...Object.entries(headers), ...headerList].filter(([key]) => key.toLowerCase() === name);
-  return values.length === 1 ? values[0]?.[1] : undefined;
-}
