@@ -148,7 +148,12 @@ const identity = Type.Object(
       Type.Object(
         {
           hosts: names('Hosts, or `*.DOMAIN`; empty: all.'),
-          paths: names('Paths, or `/PREFIX/*` for all that is below; empty: all.'),
+          paths: Type.Array(text('A path.', { pattern: '^(?:\\*|(?:/(?:\\*|[^*/?#]*))+)$' }), {
+            description:
+              'Paths; `*` for one whole segment (`/v1/*/public`), at the end for all that is below (`/public/*`); empty: all.',
+            default: [],
+            maxItems: 1000,
+          }),
           methods: names('Methods; empty: all.'),
           token: Type.Union([Type.Literal('required'), Type.Literal('optional'), Type.Literal('forbidden')], {
             description: 'Whether such a request must, may or must not have a token.',

@@ -85,6 +85,21 @@ distributed_tracing: { type: grpc }
     assert.equal(({} as { x?: number }).x, undefined);
   });
 
+  test('a path of a rule has whole segments as stars, or is refused', () => {
+    const rulesFor = (path: string): LoadedConfig =>
+      load(
+        JSON.stringify({ postern: { identity: { required: false, rules: [{ paths: [path], token: 'optional' }] } } }),
+      );
+    for (const path of ['/', '*', '/*', '/a/*', '/v1/*/public', '/*/*', '//a', '/a%2a/']) configOf(rulesFor(path));
+    for (const path of ['', 'a', 'a/*', '/a*', '/a/*b', '/**', '/a/**/b', '/a?b', '/a#b', '*/a', '**']) {
+      const at = 'postern.identity.rules.0.paths.0:';
+      assert.ok(
+        problemsOf(rulesFor(path)).some((problem) => problem.startsWith(at)),
+        path,
+      );
+    }
+  });
+
   test('each problem is listed with its path', () => {
     const text = `
 postern: { nope: 1, paths: loose, evaluation: { memory_bytes: 1, budget: 2 }, identity: { issuers: [{ issuer: i }, { issuer: j, jwks_uri: "ftp://x", algorithms: [HS256, none] }] } }
