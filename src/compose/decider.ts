@@ -13,7 +13,7 @@ import { type Engine, EngineError } from '../policy/engine/engine.ts';
 import { createWasmInstance } from '../policy/engine/wasm.ts';
 import { openLane } from '../policy/lane.ts';
 import { type PreparedSnapshot, prepareSnapshot } from '../policy/snapshot.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics, Observed } from '../telemetry/metrics.ts';
 import { stringify } from '../values/json.ts';
 import { createDescription } from './context.ts';
 import { createPassOn } from './pass-on.ts';
@@ -25,6 +25,7 @@ export type Decider = {
   readonly pin: () => PreparedSnapshot | undefined;
   readonly isReady: () => boolean;
   readonly status: () => object;
+  readonly keyAges: Observed['keyAges'];
   /** Bundles and key sets, in the order in which they start. */
   readonly parts: readonly Part[];
 };
@@ -138,6 +139,7 @@ export function createDecider(
       bundles: source.status(),
       ...(callers === undefined ? {} : { identity: callers.status() }),
     }),
+    keyAges: callers?.keyAges ?? (() => []),
     parts: [
       { name: 'policy', stop: () => active?.close() },
       source.part,

@@ -37,6 +37,8 @@ export type Identification = {
   /** Whether every issuer has keys. */
   readonly isReady: () => boolean;
   readonly status: () => object;
+  /** Seconds since the keys of each issuer were fetched; Infinity where there are none. */
+  readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
 };
 
 type Issuer = { readonly config: IssuerConfig; readonly jwks: Jwks };
@@ -141,6 +143,8 @@ export function createIdentify(options: IdentifyOptions): Identification {
     },
     isReady: () => all.every(({ jwks }) => jwks.current() !== undefined),
     status: () => Object.fromEntries(all.map(({ config: { issuer }, jwks }) => [issuer, jwks.status()])),
+    keyAges: () =>
+      all.map(({ config: { issuer }, jwks }) => [issuer, jwks.status().age_seconds ?? Number.POSITIVE_INFINITY]),
   };
 }
 

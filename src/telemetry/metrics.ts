@@ -14,6 +14,13 @@ export type MetricsOptions = {
   readonly peerBuckets: readonly number[];
 };
 
+export type Observed = {
+  readonly isReady: () => boolean;
+  readonly wasmMemoryBytes: () => number;
+  /** Seconds since each issuer's keys were fetched; Infinity where there are none. */
+  readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
+};
+
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
 export type Metrics = {
   readonly decided: (record: DecisionRecord) => void;
@@ -32,7 +39,7 @@ export type Metrics = {
   readonly tlsReloadFailed: () => void;
   readonly tlsRefused: (listener: string, reason: string) => void;
   /** Values read at scrape time. */
-  readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
+  readonly observe: (sources: Observed) => void;
   readonly contentType: string;
   /** The Prometheus text exposition of now. */
   readonly expose: () => Promise<string>;
@@ -124,9 +131,18 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
     ...tls,
-    observe: ({ isReady, wasmMemoryBytes }) => {
+    observe: ({ isReady, wasmMemoryBytes, keyAges }) => {
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', () => Number(isReady()));
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', wasmMemoryBytes);
+      new Gauge({
+        name: 'postern_jwks_age_seconds',
+        help: "Time since an issuer's keys were fetched; +Inf when there are none.",
+        labelNames: ['issuer'] as const,
+        registers,
+        collect() {
+          for (const [issuer, seconds] of keyAges()) this.set({ issuer }, seconds);
+        },
+      });
     },
     contentType: registry.contentType,
     expose: () => registry.metrics(),
