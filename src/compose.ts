@@ -17,7 +17,7 @@ import { writeResponse } from './envoy/response.ts';
 import { type ExtAuthzServer, startServer as startExtAuthz } from './envoy/server.ts';
 import { systemClock } from './lib/clock.ts';
 import { hideSecrets } from './lib/hide-secrets.ts';
-import { type Part, startAll } from './lib/lifecycle.ts';
+import { createReload, type Part, startAll } from './lib/lifecycle.ts';
 import { messageOf } from './lib/message.ts';
 import { uuid7 } from './lib/uuid7.ts';
 import type { ExplainedVerdict, Question } from './model/question.ts';
@@ -75,44 +75,46 @@ async function startServer(settings: Settings): Promise<Running> {
   const addresses = { extAuthz: '', api: '', diagnostic: '' };
   const tls = createTls(config.postern.tls, { log, metrics, clock });
 
-  const stopAll = await startAll(
-    [
-      tls.part,
-      { name: 'decision log', stop: decisionLog.stop },
-      ...decider.parts,
-      listener('API', async () => {
-        const api = await startApi(settings.apiAddress, { ...apiParts, tls: tls.api() });
-        addresses.api = api.address;
-        return api.stop;
-      }),
-      listener('diagnostics', async () => {
-        const diagnostics = await startDiagnostics(settings.diagnosticAddress, apiParts);
-        addresses.diagnostic = diagnostics.address;
-        return diagnostics.stop;
-      }),
-      listener('ext_authz', async () => {
-        extAuthz = await startExtAuthz({
-          address: plugin.addr,
-          check: decider.check,
-          clock,
-          isReady,
-          onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
-          maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
-          maxSendBytes: plugin['grpc-max-send-msg-size'],
-          reflection: plugin['enable-reflection'],
-          tls: tls.extAuthz(),
-        });
-        addresses.extAuthz = extAuthz.address;
-        return () => extAuthz?.drain(drain.timeout_seconds * 1000);
-      }),
-    ],
-    (name, error) => log.error({ part: name, cause: messageOf(error) }, 'stopping failed'),
-  );
+  const parts: readonly Part[] = [
+    tls.part,
+    { name: 'decision log', stop: decisionLog.stop },
+    ...decider.parts,
+    listener('API', async () => {
+      const api = await startApi(settings.apiAddress, { ...apiParts, tls: tls.api() });
+      addresses.api = api.address;
+      return api.stop;
+    }),
+    listener('diagnostics', async () => {
+      const diagnostics = await startDiagnostics(settings.diagnosticAddress, apiParts);
+      addresses.diagnostic = diagnostics.address;
+      return diagnostics.stop;
+    }),
+    listener('ext_authz', async () => {
+      extAuthz = await startExtAuthz({
+        address: plugin.addr,
+        check: decider.check,
+        clock,
+        isReady,
+        onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
+        maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
+        maxSendBytes: plugin['grpc-max-send-msg-size'],
+        reflection: plugin['enable-reflection'],
+        tls: tls.extAuthz(),
+      });
+      addresses.extAuthz = extAuthz.address;
+      return () => extAuthz?.drain(drain.timeout_seconds * 1000);
+    }),
+  ];
+  const failedTo = (what: string) => (part: string, error: unknown) =>
+    log.error({ part, cause: messageOf(error) }, `${what} failed`);
+  const stopAll = await startAll(parts, failedTo('stopping'));
+  const reloadAll = createReload(parts, failedTo('reloading'));
   return {
     addresses,
     path: decisionPath(config),
     revisions: () => decider.pin()?.revisions ?? {},
     isReady,
+    reload: async () => (draining ? [] : reloadAll()),
     stop: async () => {
       draining = true;
       extAuthz?.readinessChanged();

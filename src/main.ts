@@ -11,7 +11,13 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 process.exitCode = await runProgram(
   process.argv.slice(2),
-  { env: process.env, stdout: process.stdout, stderr: process.stderr, stopRequested: () => stopped },
+  {
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    stopRequested: () => stopped,
+    onReloadRequested: (reload) => void process.on('SIGHUP', reload),
+  },
   commands,
 );
 // Sockets of clients that never close would hold the process after its work is done.

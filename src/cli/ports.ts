@@ -10,6 +10,8 @@ export type Io = {
   readonly stderr: NodeJS.WritableStream;
   /** Resolves when somebody asks the process to stop. */
   readonly stopRequested: () => Promise<string>;
+  /** Calls `reload` whenever somebody asks the process to look again at what it was started from. */
+  readonly onReloadRequested: (reload: () => void) => void;
 };
 
 /** Everything a server is started from. */
@@ -33,6 +35,8 @@ export type Running = {
   /** Revision by bundle; empty before the first activation. */
   readonly revisions: () => { readonly [bundle: string]: string };
   readonly isReady: () => boolean;
+  /** Looks again, now, at the files that are followed while it runs. Resolves with the names of the parts that did. */
+  readonly reload: () => Promise<readonly string[]>;
   /** Drains and stops; resolves when the last record is written. */
   readonly stop: () => Promise<void>;
 };

@@ -13,8 +13,6 @@ export type Tls = {
   /** Of the listeners; undefined where there is no TLS. */
   readonly extAuthz: () => ServerTls | undefined;
   readonly api: () => ServerTls | undefined;
-  /** Looks at the files now. */
-  readonly reload: () => Promise<void>;
 };
 
 type TlsConfig = NonNullable<Config['postern']['tls']>;
@@ -30,7 +28,6 @@ const none: Tls = {
   part: { name: 'TLS' },
   extAuthz: () => undefined,
   api: () => undefined,
-  reload: () => Promise.resolve(),
 };
 
 /** TLS as configured: certificates that follow their files, for the listeners that have it. */
@@ -83,10 +80,14 @@ function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
         if (config.api) listeners.api = listenerTls('api');
       },
       stop: watched.stop,
+      reload: () => {
+        // Whoever asks for it wants to hear again what is wrong.
+        lastFailure = undefined;
+        return watched.reload();
+      },
     },
     extAuthz: () => listeners.ext_authz,
     api: () => listeners.api,
-    reload: watched.reload,
   };
 }
 
