@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.ts';
-import type { ExplainedVerdict, Question, Verdict } from '../model/question.ts';
+import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
 import type { ModuleReport } from '../policy/admission.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -45,8 +45,8 @@ export type StartServer = (settings: Settings) => Promise<Running>;
 
 /** Decides with the policy given, in this process. */
 export type AskOffline = (settings: Settings, question: Question) => Promise<ExplainedVerdict>;
-/** Asks a running server. */
-export type AskServer = (address: string, question: Question) => Promise<Verdict>;
+/** Asks a running server, without encryption unless told how. */
+export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;
 
 /** What `postern bundle inspect` tells. Sizes in bytes. */
 export type BundleReport = {
