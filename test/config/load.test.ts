@@ -85,6 +85,14 @@ distributed_tracing: { type: grpc }
     assert.equal(({} as { x?: number }).x, undefined);
   });
 
+  test('a key set in the configuration stays as it is', () => {
+    const key = { kty: 'RSA', n: 'AQ', e: 'AQAB', kid: 'k', x5c: ['a'] };
+    const issuers = [{ issuer: 'i', jwks: { keys: [key] } }];
+    const { config, warnings } = configOf(load(JSON.stringify({ postern: { identity: { issuers } } })));
+    assert.deepEqual(config.postern.identity?.issuers[0]?.jwks, { keys: [key] });
+    assert.deepEqual(warnings, []);
+  });
+
   test('a path of a rule has whole segments as stars, or is refused', () => {
     const rulesFor = (path: string): LoadedConfig =>
       load(
