@@ -15,6 +15,7 @@ import { workloadOf } from './spiffe.ts';
 import { readTokenPart } from './token-json.ts';
 import { tokensOf } from './token-source.ts';
 import { KeysUnavailable, verifySignature } from './verify.ts';
+import { identifyVouched } from './vouched.ts';
 import { workloadOfXfcc } from './xfcc.ts';
 
 export type IdentifyOptions = {
@@ -34,7 +35,7 @@ export type Identification = {
   /** Resolves after the first attempt to get each issuer's keys. */
   readonly start: () => Promise<void>;
   readonly stop: () => void;
-  /** Whether every issuer has keys. */
+  /** Whether every issuer has keys, but for those whose tokens Envoy verifies. */
   readonly isReady: () => boolean;
   readonly status: () => object;
   /** Seconds since the keys of each issuer were fetched; Infinity where there are none. */
@@ -54,6 +55,8 @@ export function createIdentify(options: IdentifyOptions): Identification {
   const cache = createTokenCache(clock);
   const issuers = new Map<string, Issuer>();
   for (const issuer of config.issuers) {
+    // It has no keys: its tokens count where Envoy has verified them, and nowhere else.
+    if (issuer.verified_by === 'envoy') continue;
     const jwks = createJwks({
       origins: keyOriginsOf(issuer),
       store: config.keys_directory === undefined ? undefined : createKeyStore(config.keys_directory, issuer.issuer),
@@ -76,7 +79,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
       const header = readTokenPart(head);
       const claims = readTokenPart(body);
       const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined;
-      if (issuer === undefined) throw new TokenError('token_issuer', 'iss is none of the configured issuers');
+      if (issuer === undefined) throw new TokenError('token_issuer', 'iss is none of the issuers that have keys');
       checkType(header, issuer.config);
       const { alg, kid, keys } = await verifySignature(token, header, issuer.config, issuer.jwks);
       const { subject, expiresAt } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
@@ -127,10 +130,17 @@ export function createIdentify(options: IdentifyOptions): Identification {
     return source === 'header' ? verify(token) : verify(token).then((result) => placed(result, source));
   }
 
+  const identifyCaller = identifyVouched({
+    config,
+    now: () => clock.wallMs() / 1000,
+    isForbidden: (facts) => needOf(facts) === 'forbidden',
+    identify: fromToken,
+  });
+
   return {
     identify: (facts) => {
       const result: IdentityResult | Promise<IdentityResult> =
-        all.length === 0 ? { ok: true, identity: anonymous } : fromToken(facts);
+        config.issuers.length === 0 ? { ok: true, identity: anonymous } : identifyCaller(facts);
       const workload = workloadIn(facts);
       if (workload === undefined) return result;
       return result instanceof Promise ? result.then((done) => joined(done, workload)) : joined(result, workload);

@@ -161,6 +161,54 @@ plugins: { envoy_ext_authz_grpc: { query: "data.a[_]", proto-descriptor: missing
     }
   });
 
+  test('an issuer without keys says so, and has a place where its payloads come from', () => {
+    const identity = (metadata: object | null, ...issuers: object[]): LoadedConfig =>
+      load(JSON.stringify({ postern: { identity: { required: false, token: { metadata }, issuers } } }));
+    const [place, envoy] = [{ key: 'jwt_payload' }, { issuer: 'i', verified_by: 'envoy' }];
+    const { config } = configOf(identity(place, envoy));
+    assert.equal(config.postern.identity?.token.metadata?.namespace, 'envoy.filters.http.jwt_authn');
+    assert.equal(configOf(identity(null)).config.postern.identity?.token.metadata, null);
+    configOf(identity({ ...place, header_key: 'h' }, { ...envoy, typ: 'at+jwt' }, { issuer: 'j', jwks_file: 'k' }));
+    const at = 'postern.identity.issuers.0';
+    for (const [loaded, problem] of [
+      [identity(place), 'postern.identity.token.metadata: needs issuers'],
+      [identity(null, envoy), `${at}.verified_by: envoy needs postern.identity.token.metadata`],
+      [identity(place, { ...envoy, jwks_file: 'k' }), `${at}.verified_by: envoy means that there are no keys`],
+      [identity(place, { ...envoy, discovery: true }), `${at}.verified_by: envoy means that there are no keys`],
+      [identity(place, { ...envoy, jwks_mirrors: ['https://m'] }), `${at}.jwks_mirrors: needs jwks_uri or discovery`],
+      [identity(place, { ...envoy, typ: 'at+jwt' }), `${at}.typ: needs postern.identity.token.metadata.header_key`],
+      [identity(place, { issuer: 'i' }), `${at}: exactly one of jwks_uri, jwks_file, jwks and discovery is needed`],
+      [
+        identity(place, envoy, { issuer: 'i', jwks_file: 'k' }),
+        'postern.identity.issuers.1.issuer: i is there already',
+      ],
+      [identity({}, envoy), 'postern.identity.token.metadata: must have required properties key'],
+      [identity({ ...place, keys: 1 }, envoy), 'postern.identity.token.metadata.keys: unknown option'],
+      [identity({ key: 5 }, envoy), 'postern.identity.token.metadata.key: must be string'],
+    ] as const) {
+      assert.deepEqual(problemsOf(loaded), [problem]);
+    }
+  });
+
+  test('metadata that anybody on the network could write is warned about', () => {
+    const warned = (addr: string, extra: object = {}, metadata: object | null = { key: 'k' }): boolean => {
+      const identity = { token: { metadata }, issuers: [{ issuer: 'i', jwks_file: 'k' }] };
+      const plugins = { envoy_ext_authz_grpc: { addr } };
+      const { warnings } = configOf(load(JSON.stringify({ plugins, postern: { identity, ...extra } })));
+      return warnings.some((warning) => warning.includes('is believed from whoever can connect'));
+    };
+    for (const addr of ['127.0.0.1:1', 'localhost:1', '[::1]:1', 'unix:///s', 'grpc://127.0.0.1:1']) {
+      assert.equal(warned(addr), false, addr);
+    }
+    const tls = { cert: 'c', key: 'k' };
+    for (const addr of [':1', '0.0.0.0:1', '[::]:1', '127.evil.test:1', 'localhost.evil.test:1']) {
+      assert.equal(warned(addr), true, addr);
+      assert.equal(warned(addr, { tls }), true, addr);
+      assert.equal(warned(addr, { tls: { ...tls, client_ca: 'a' } }), false, addr);
+      assert.equal(warned(addr, {}, null), false, addr);
+    }
+  });
+
   for (const text of ['[]', 'a: [', 'text', '5', 'labels: &l { a: *l }']) {
     test(`${JSON.stringify(text)} is refused`, () => assert.ok(problemsOf(load(text)).length > 0));
   }
