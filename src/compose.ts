@@ -14,7 +14,7 @@ import { readRequest } from './envoy/request.ts';
 import { writeResponse } from './envoy/response.ts';
 import { systemClock } from './lib/clock.ts';
 import { hideSecrets } from './lib/hide-secrets.ts';
-import { type Part, startAll } from './lib/lifecycle.ts';
+import { createReload, type Part, startAll } from './lib/lifecycle.ts';
 import { messageOf } from './lib/message.ts';
 import { uuid7 } from './lib/uuid7.ts';
 import type { ExplainedVerdict, Question } from './model/question.ts';
@@ -43,7 +43,11 @@ async function startServer(settings: Settings): Promise<Running> {
   };
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
   const source = createPolicySource(settings, clock, metrics, front.prepare);
-  metrics.observe({ isReady: front.isReady, wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0 });
+  metrics.observe({
+    isReady: front.isReady,
+    wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0,
+    keyAges: front.keyAges,
+  });
   const apiParts: ApiParts = {
     pin: front.pin,
     isReady: front.isReady,
@@ -56,30 +60,32 @@ async function startServer(settings: Settings): Promise<Running> {
   };
   const addresses = { api: '', diagnostic: '' };
 
-  const stopAll = await startAll(
-    [
-      ...front.before,
-      source.part,
-      ...front.after,
-      listener('API', async () => {
-        const api = await startApi(settings.apiAddress, { ...apiParts, tls: front.tls.api() });
-        addresses.api = api.address;
-        return api.stop;
-      }),
-      listener('diagnostics', async () => {
-        const diagnostics = await startDiagnostics(settings.diagnosticAddress, apiParts);
-        addresses.diagnostic = diagnostics.address;
-        return diagnostics.stop;
-      }),
-      front.listener,
-    ],
-    (name, error) => log.error({ part: name, cause: messageOf(error) }, 'stopping failed'),
-  );
+  const parts: readonly Part[] = [
+    ...front.before,
+    source.part,
+    ...front.after,
+    listener('API', async () => {
+      const api = await startApi(settings.apiAddress, { ...apiParts, tls: front.tls.api() });
+      addresses.api = api.address;
+      return api.stop;
+    }),
+    listener('diagnostics', async () => {
+      const diagnostics = await startDiagnostics(settings.diagnosticAddress, apiParts);
+      addresses.diagnostic = diagnostics.address;
+      return diagnostics.stop;
+    }),
+    front.listener,
+  ];
+  const failedTo = (what: string) => (part: string, error: unknown) =>
+    log.error({ part, cause: messageOf(error) }, `${what} failed`);
+  const stopAll = await startAll(parts, failedTo('stopping'));
+  const reloadAll = createReload(parts, failedTo('reloading'));
   return {
     addresses: { ...addresses, extAuthz: front.address() },
     path: decisionPath(config),
     revisions: () => front.pin()?.revisions ?? {},
     isReady: () => !draining && front.isReady(),
+    reload: async () => (draining ? [] : reloadAll()),
     stop: async () => {
       draining = true;
       await front.retire();

@@ -36,7 +36,11 @@ const pipeTo = (worker: Worker): WorkerProcess['pipe'] => ({
 if (cluster.worker === undefined) {
   process.exitCode = await runProgram(
     process.argv.slice(2),
-    { env, stdout, stderr, stopRequested: () => stopped, fork },
+    {
+      ...{ env, stdout, stderr, fork },
+      stopRequested: () => stopped,
+      onReloadRequested: (reload) => void process.on('SIGHUP', reload),
+    },
     commands,
   );
 } else {

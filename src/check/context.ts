@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { joinedHeader, onlyHeader } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Json, JsonObject } from '../model/json.ts';
@@ -148,24 +149,6 @@ function contentLength(facts: RequestFacts): number | null {
   const text = onlyHeader(facts, 'content-length');
   return text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : null;
 }
-
-/** The values of a header in the order they came; undefined when there is none, or the order is not known. */
-function valuesOf({ headers, headerList }: RequestFacts, name: string): readonly string[] | undefined {
-  const direct = headers[name];
-  const others = Object.keys(headers).filter((key) => key.length === name.length && key.toLowerCase() === name);
-  const listed = headerList.filter(([key]) => key.length === name.length && key.toLowerCase() === name);
-  if (others.length === 0) return listed.length === 0 ? undefined : listed.map(([, value]) => value);
-  if (others.length > 1 || listed.length > 0) return undefined;
-  return [direct ?? headers[others[0] ?? ''] ?? ''];
-}
-
-function onlyHeader(facts: RequestFacts, name: string): string | undefined {
-  const values = valuesOf(facts, name);
-  return values?.length === 1 ? values[0] : undefined;
-}
-
-/** RFC 9110 section 5.3. */
-const joinedHeader = (facts: RequestFacts, name: string): string | undefined => valuesOf(facts, name)?.join(',');
 
 const BUCKET_MS = 5000;
 /** Those of a minute, and the one that has only begun. */

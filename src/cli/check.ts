@@ -2,21 +2,23 @@ import { readFileSync } from 'node:fs';
 import { messageOf } from '../lib/message.ts';
 import type { ExplainedVerdict, Question } from '../model/question.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { clientTlsOf, type TlsFlags, wantsTls } from './client-tls.ts';
 import { type ConfigFlags, readConfiguration } from './configuration.ts';
 import type { AskOffline, AskServer, Io } from './ports.ts';
 
-export type CheckFlags = ConfigFlags & {
-  readonly bundle: readonly string[];
-  readonly server?: string;
-  readonly method: string;
-  readonly url?: string;
-  readonly header: readonly string[];
-  readonly body?: string;
-  readonly principal?: string;
-  readonly request?: string;
-  readonly expect?: 'allow' | 'deny';
-  readonly format: 'text' | 'json';
-};
+export type CheckFlags = ConfigFlags &
+  TlsFlags & {
+    readonly bundle: readonly string[];
+    readonly server?: string;
+    readonly method: string;
+    readonly url?: string;
+    readonly header: readonly string[];
+    readonly body?: string;
+    readonly principal?: string;
+    readonly request?: string;
+    readonly expect?: 'allow' | 'deny';
+    readonly format: 'text' | 'json';
+  };
 
 type Asking = { readonly offline: AskOffline; readonly server: AskServer };
 
@@ -33,12 +35,13 @@ export async function check(flags: CheckFlags, io: Io, ask: Asking): Promise<num
   return flags.expect === undefined || (flags.expect === 'allow') === verdict.allowed ? 0 : 1;
 }
 
-function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<ExplainedVerdict> {
+async function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<ExplainedVerdict> {
   const question = questionOf(flags);
   if (flags.server !== undefined) {
     if (flags.bundle.length > 0) throw new Error('--server asks a running server; it takes no --bundle');
-    return ask.server(flags.server, question);
+    return ask.server(flags.server, question, wantsTls(flags) ? await clientTlsOf(flags) : undefined);
   }
+  if (wantsTls(flags)) throw new Error('--tls and its like are for asking a running server with --server');
   const loaded = readConfiguration(flags, io.env);
   if (!loaded.ok) throw new Error(loaded.problems.join('\n'));
   if (flags.bundle.length === 0) throw new Error('give a policy with --bundle, or a running server with --server');

@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import type { Pipe } from '../lib/channel.ts';
-import type { ExplainedVerdict, Question, Verdict } from '../model/question.ts';
+import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
 import type { ModuleReport } from '../policy/admission.ts';
 import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
 
@@ -12,6 +12,8 @@ export type Io = {
   /** Resolves when somebody asks the process to stop. */
   readonly stopRequested: () => Promise<string>;
   readonly fork: ForkWorker;
+  /** Calls `reload` whenever somebody asks the process to look again at what it was started from. */
+  readonly onReloadRequested: (reload: () => void) => void;
 };
 
 /** Another process of this program, which serves as it is told. */
@@ -48,6 +50,8 @@ export type Running = {
   /** Revision by bundle; empty before the first activation. */
   readonly revisions: () => { readonly [bundle: string]: string };
   readonly isReady: () => boolean;
+  /** Looks again, now, at the files that are followed while it runs. Resolves with the names of the parts that did. */
+  readonly reload: () => Promise<readonly string[]>;
   /** Drains and stops; resolves when the last record is written. */
   readonly stop: () => Promise<void>;
 };
@@ -57,8 +61,8 @@ export type StartServer = (settings: Settings) => Promise<Running>;
 /** Decides with the policy given, in this process. */
 export type OfflineSettings = Omit<Settings, 'fork' | 'logging'>;
 export type AskOffline = (settings: OfflineSettings, question: Question) => Promise<ExplainedVerdict>;
-/** Asks a running server. */
-export type AskServer = (address: string, question: Question) => Promise<Verdict>;
+/** Asks a running server, without encryption unless told how. */
+export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;
 
 /** What `postern bundle inspect` tells. Sizes in bytes. */
 export type BundleReport = {

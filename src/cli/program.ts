@@ -42,6 +42,14 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
     .description('what would this request do?')
     .option('-b, --bundle <path>', 'decide here, with this bundle', collect, [])
     .option('--server <address>', 'ask this ext_authz server instead')
+    .option('--tls', 'with --server: encrypted; each of the options below does so too')
+    .option('--tls-ca <file>', "the authorities (PEM) that may vouch for the server, instead of Node's")
+    .option('--tls-cert <file>', 'the certificate (PEM) to show the server')
+    .option('--tls-key <file>', 'its private key (PEM)')
+    .option(
+      '--tls-server-name <name>',
+      "whose certificate the server must show, instead of its host's: a host name or a spiffe:// URI",
+    )
     .option('-X, --method <method>', 'the HTTP method', 'GET')
     .option('-u, --url <url>', 'the URL that the client asks for', requireUrl)
     .option('-H, --header <header>', "a header, 'Name: value'", collect, [])

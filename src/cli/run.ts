@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/message.ts';
-import type { LogFormat, LogLevel } from '../telemetry/logger.ts';
+import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { type ConfigFlags, readConfiguration } from './configuration.ts';
 import type { Io, Running, StartServer } from './ports.ts';
@@ -24,7 +24,9 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
     return 2;
   }
   for (const warning of loaded.warnings) log.warn({}, `configuration: ${warning}`);
-  let running: Running;
+  let running: Running | undefined;
+  // From before the start: until then nothing is there that could be old.
+  io.onReloadRequested(() => void reload(running, log));
   try {
     running = await startServer({
       config: loaded.config,
@@ -54,6 +56,13 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
   }
   log.info({}, 'stopped');
   return 0;
+}
+
+async function reload(running: Running | undefined, log: Logger): Promise<void> {
+  const parts = await running?.reload();
+  // What came of it each part says itself.
+  if (parts !== undefined)
+    log.info({ parts }, parts.length === 0 ? 'nothing to reload' : 'reload: files looked at again');
 }
 
 function describe(running: Running, scheme: 'http' | 'https'): string {

@@ -9,7 +9,7 @@ import { createJwtBundles, type WorkloadJwtBundles } from '../identity/workload-
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { toDecision } from '../policy/decision.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics, Observed } from '../telemetry/metrics.ts';
 import { createDescription } from './context.ts';
 import { createPassOn } from './pass-on.ts';
 import { createPolicyHolder, type PolicyHolder } from './policy-holder.ts';
@@ -20,6 +20,7 @@ export type DataPlane = {
   readonly isReady: () => boolean;
   /** Of the key sets; undefined where there are none. */
   readonly identityStatus: () => object | undefined;
+  readonly keyAges: Observed['keyAges'];
   /** By issuer. */
   readonly keys: ReadonlyMap<string, Jwks>;
   /** Keys and other things to know about callers, in the order in which they start. */
@@ -87,6 +88,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     policy,
     isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
     identityStatus: () => callers?.status(),
+    keyAges: callers?.keyAges ?? (() => []),
     keys: callers?.keys ?? new Map(),
     parts: [
       ...context.parts,

@@ -2,6 +2,7 @@ import type { Settings } from '../cli/ports.ts';
 import type { Jwks } from '../identity/jwks.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import type { PreparedPolicy } from '../policy/prepare.ts';
+import type { Observed } from '../telemetry/metrics.ts';
 import { createDataPlane } from './data-plane.ts';
 import { inBoth, type PreparePolicy } from './policy-holder.ts';
 import { createServing, type ServingParts } from './serving.ts';
@@ -16,6 +17,7 @@ export type Front = {
   readonly isReady: () => boolean;
   readonly tls: Tls;
   readonly status: () => object;
+  readonly keyAges: Observed['keyAges'];
   /** Parts to start before policies come, after that, and at last. */
   readonly before: readonly Part[];
   readonly after: readonly Part[];
@@ -38,6 +40,7 @@ export function serveHere(basics: ServingParts): Front {
     isReady: plane.isReady,
     tls,
     status: () => identityStatus(plane.identityStatus()),
+    keyAges: plane.keyAges,
     before: [tls.part, decisionLog, plane.policy.part],
     after: plane.parts,
     listener,
@@ -86,7 +89,8 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     isReady: () => plane.policy.pin() !== undefined && group.isReady(),
     tls,
     status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
-    before: [tls.part, plane.policy.part, { name: 'workers', start: group.start }],
+    keyAges: plane.keyAges,
+    before: [tls.part, plane.policy.part, { name: 'workers', start: group.start, reload: group.reload }],
     after: plane.parts,
     listener: {
       name: 'ext_authz',

@@ -15,8 +15,6 @@ export type Tls = {
   /** Of the listeners; undefined where there is no TLS. */
   readonly extAuthz: () => ServerTls | undefined;
   readonly api: () => ServerTls | undefined;
-  /** Looks at the files, if it is files, now. */
-  readonly reload: () => Promise<void>;
 };
 
 type Reports = { readonly log: Logger; readonly metrics: Metrics; readonly clock: Clock };
@@ -31,7 +29,6 @@ const none: Tls = {
   part: { name: 'TLS' },
   extAuthz: () => undefined,
   api: () => undefined,
-  reload: () => Promise.resolve(),
 };
 
 /** TLS as configured: certificates that follow their files, for the listeners that have it. */
@@ -85,10 +82,14 @@ function createConfiguredTls(config: TlsConfig, reports: Reports): Tls {
         if (config.api) listeners.api = listenerTls('api');
       },
       stop: watched.stop,
+      reload: () => {
+        // Whoever asks for it wants to hear again what is wrong.
+        lastFailure = undefined;
+        return watched.reload();
+      },
     },
     extAuthz: () => listeners.ext_authz,
     api: () => listeners.api,
-    reload: watched.reload,
   };
 }
 

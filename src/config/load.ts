@@ -54,7 +54,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   const isSound = (section: string): boolean => !invalid.some((problem) => problem.startsWith(section));
   const problems = [...refused, ...invalid, ...contradictionsIn(config, isSound, source.isReadable)];
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: deepFreeze(config), warnings };
+  return { ok: true, config: deepFreeze(config), warnings: [...warnings, ...risksIn(config)] };
 }
 
 /** OPA takes a list of named services as well as a mapping, and null sections as absent. */
@@ -88,16 +88,19 @@ type Schema = {
   readonly additionalProperties?: boolean | Schema;
   readonly patternProperties?: { readonly [pattern: string]: Schema };
   readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
 };
 
 /**
  * Fills in defaults at every depth, and drops the OPA keys that are not honoured, saying so by name. Our own section is
- * closed: what is unknown there stays for the validator to refuse.
+ * closed: what is unknown there stays for the validator to refuse. Where anything may stand, it stays.
  */
 function complete(value: unknown, schema: Schema, path: string, warnings: string[]): unknown {
   if (value === undefined) {
     return schema.default === undefined ? undefined : complete(structuredClone(schema.default), schema, path, warnings);
   }
+  const section = isTree(value) ? schema.anyOf?.find((branch) => branch.properties !== undefined) : undefined;
+  if (section !== undefined) return complete(value, section, path, warnings);
   const { items, properties } = schema;
   if (Array.isArray(value) && items !== undefined) {
     return value.map((item: unknown, i) => complete(item, items, join(path, String(i)), warnings));
@@ -108,7 +111,7 @@ function complete(value: unknown, schema: Schema, path: string, warnings: string
   for (const [key, item] of Object.entries(value)) {
     if (each !== undefined) result[key] = complete(item, each, join(path, key), warnings);
     else if (properties?.[key] !== undefined) continue;
-    else if (schema.additionalProperties === false || properties === undefined) result[key] = item;
+    else if (schema.additionalProperties !== undefined || properties === undefined) result[key] = item;
     else warnings.push(`${join(path, key)} is not honoured`);
   }
   for (const [key, property] of Object.entries(properties ?? {})) {
@@ -137,6 +140,8 @@ function describe(findings: readonly Finding[]): string[] {
     // The schema behind an unknown option is `false`, and the line above names the option already; of several constants
     // each is reported, and the list of all is written below.
     if (keyword === 'boolean' || keyword === 'anyOf') return [];
+    // Of what may be null as well, the other line says what it should be.
+    if (keyword === 'type' && message === 'must be null') return [];
     if (keyword === 'const') {
       const allowed = findings.filter((other) => other.keyword === 'const' && other.instancePath === instancePath);
       const values = allowed.map((other) => JSON.stringify((other.params as { allowedValue: unknown }).allowedValue));
@@ -188,18 +193,7 @@ function contradictionsIn(
   problems.push(...geoipContradictions(isSound('postern') ? config.postern.context : undefined, isReadable));
   const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
   if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
-  (identity?.issuers ?? []).forEach((issuer, i) => {
-    const places = [issuer.jwks_uri, issuer.jwks_file, issuer.jwks, issuer.discovery || undefined];
-    if (places.filter((place) => place !== undefined).length !== 1) {
-      problems.push(`postern.identity.issuers.${i}: exactly one of jwks_uri, jwks_file, jwks and discovery is needed`);
-    }
-    if (issuer.jwks_mirrors.length > 0 && issuer.jwks_uri === undefined && !issuer.discovery) {
-      problems.push(`postern.identity.issuers.${i}.jwks_mirrors: needs jwks_uri or discovery`);
-    }
-    if (issuer.jwks_file !== undefined && !isReadable(issuer.jwks_file)) {
-      problems.push(`postern.identity.issuers.${i}.jwks_file: ${issuer.jwks_file} cannot be read`);
-    }
-  });
+  problems.push(...issuerContradictions(identity, isReadable));
   if (isSound('postern')) problems.push(...spiffeContradictions(config, isReadable));
   const descriptor = plugin?.['proto-descriptor'];
   if (descriptor !== undefined && !isReadable(descriptor)) {
@@ -209,6 +203,51 @@ function contradictionsIn(
   if (buckets.some((bound, i) => bound <= (buckets[i - 1] ?? 0))) {
     problems.push('plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets: bounds must grow');
   }
+  return problems;
+}
+
+/** What works as it is written, and needs somebody to have thought of something. */
+function risksIn({ plugins, postern }: Config): string[] {
+  const { addr } = plugins.envoy_ext_authz_grpc;
+  const isLocal = /^(?:unix:|(?:grpc:\/\/)?(?:localhost|127\.[0-9.]+|\[::1\]):)/.test(addr);
+  if ((postern.identity?.token.metadata ?? null) === null || isLocal || postern.tls?.client_ca !== undefined) return [];
+  return [
+    `postern.identity.token.metadata is believed from whoever can connect to ${addr}: postern.tls.client_ca would admit only Envoy`,
+  ];
+}
+
+function issuerContradictions(
+  identity: Config['postern']['identity'],
+  isReadable: (file: string) => boolean,
+): string[] {
+  const problems: string[] = [];
+  const metadata = identity?.token.metadata ?? null;
+  if (metadata !== null && identity?.issuers.length === 0) {
+    problems.push('postern.identity.token.metadata: needs issuers');
+  }
+  (identity?.issuers ?? []).forEach((issuer, i) => {
+    const at = `postern.identity.issuers.${i}`;
+    if (identity?.issuers.findIndex((other) => other.issuer === issuer.issuer) !== i) {
+      problems.push(`${at}.issuer: ${issuer.issuer} is there already`);
+    }
+    const places = [issuer.jwks_uri, issuer.jwks_file, issuer.jwks, issuer.discovery || undefined];
+    const count = places.filter((place) => place !== undefined).length;
+    if (issuer.verified_by === 'envoy') {
+      if (metadata === null) problems.push(`${at}.verified_by: envoy needs postern.identity.token.metadata`);
+      if (count > 0) problems.push(`${at}.verified_by: envoy means that there are no keys`);
+      if (issuer.typ !== undefined && metadata?.header_key === undefined) {
+        problems.push(`${at}.typ: needs postern.identity.token.metadata.header_key`);
+      }
+    } else if (count !== 1) {
+      problems.push(`${at}: exactly one of jwks_uri, jwks_file, jwks and discovery is needed`);
+    }
+    if (issuer.jwks_mirrors.length > 0 && issuer.jwks_uri === undefined && !issuer.discovery) {
+      problems.push(`${at}.jwks_mirrors: needs jwks_uri or discovery`);
+    }
+    if (issuer.jwks_file !== undefined && !isReadable(issuer.jwks_file)) {
+      problems.push(`${at}.jwks_file: ${issuer.jwks_file} cannot be read`);
+    }
+  });
   return problems;
 }
 

@@ -15,6 +15,9 @@ const count = (description: string, fallback: number, minimum: number, maximum: 
 const flag = (description: string, fallback: boolean) => Type.Boolean({ description, default: fallback });
 const nullable = (description: string) =>
   Type.Union([Type.String({ minLength: 1 }), Type.Null()], { description, default: null });
+/** A section that is off, null, unless it is written out. */
+const nullableSection = <T extends Type.TProperties>(description: string, properties: T) =>
+  Type.Union([Type.Object(properties, { additionalProperties: false }), Type.Null()], { description, default: null });
 const names = (description: string) =>
   Type.Array(Type.String({ minLength: 1 }), { description, default: [], maxItems: 1000 });
 /** Of the SPIFFE Workload API. */
@@ -119,6 +122,11 @@ const svidAlgorithms = ['RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'P
 const issuer = Type.Object(
   {
     issuer: text('The `iss` claim, compared exactly.'),
+    verified_by: Type.Union([Type.Literal('postern'), Type.Literal('envoy')], {
+      description:
+        '`envoy`: there are no keys, and tokens of this issuer count only as payloads in `token.metadata`; elsewhere they are 401.',
+      default: 'postern',
+    }),
     jwks_uri: Type.Optional(text('Where the key set is; https, or http on loopback.', { pattern: '^https?://' })),
     jwks_file: Type.Optional(text('A file with the key set.')),
     jwks: Type.Optional(
@@ -217,6 +225,21 @@ const identity = Type.Object(
         }),
         cookie: nullable('Cookie that may carry the token instead.'),
         query: nullable('Query parameter that may carry the token instead.'),
+        metadata: nullableSection(
+          "Where Envoy's dynamic metadata has the payload of a token that Envoy has verified (jwt_authn's `payload_in_metadata`); it is believed.",
+          {
+            namespace: text('Namespace, among `metadata_context_namespaces` of ext_authz.', {
+              default: 'envoy.filters.http.jwt_authn',
+            }),
+            key: text("Key of the payload: jwt_authn's `payload_in_metadata`."),
+            header_key: Type.Optional(
+              text("Key of the token's header: jwt_authn's `header_in_metadata`. Given, the header must be there."),
+            ),
+            space_delimited_claims: names(
+              "Claims that jwt_authn makes lists (its `normalize_payload_in_metadata`), for comparing with a forwarded token's.",
+            ),
+          },
+        ),
         forward: flag('Whether the token is passed on upstream.', true),
       },
       strict,
@@ -225,7 +248,12 @@ const identity = Type.Object(
       Type.Object(
         {
           hosts: names('Hosts, or `*.DOMAIN`; empty: all.'),
-          paths: names('Paths, or `/PREFIX/*` for all that is below; empty: all.'),
+          paths: Type.Array(text('A path.', { pattern: '^(?:\\*|(?:/(?:\\*|[^*/?#]*))+)$' }), {
+            description:
+              'Paths; `*` for one whole segment (`/v1/*/public`), at the end for all that is below (`/public/*`); empty: all.',
+            default: [],
+            maxItems: 1000,
+          }),
           methods: names('Methods; empty: all.'),
           token: Type.Union([Type.Literal('required'), Type.Literal('optional'), Type.Literal('forbidden')], {
             description: 'Whether such a request must, may or must not have a token.',
@@ -481,3 +509,4 @@ export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;
 export type JwtSvidConfig = Static<typeof jwtSvid>;
 export type TlsConfig = Static<typeof tls>;
+export type MetadataConfig = NonNullable<IdentityConfig['token']['metadata']>;

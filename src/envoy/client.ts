@@ -1,7 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, fromBinary, fromJsonString, toBinary } from '@bufbuild/protobuf';
-import { Client, credentials } from '@grpc/grpc-js';
-import type { Question, Verdict } from '../model/question.ts';
+import { Client, credentials, status } from '@grpc/grpc-js';
+import type { ClientTls, Question, Verdict } from '../model/question.ts';
+import { clientCredentials } from './client-tls.ts';
 import {
   CheckRequestSchema,
   type CheckResponse,
@@ -62,10 +63,11 @@ function decisionIdOf({ dynamicMetadata }: CheckResponse): string {
 }
 
 /** Asks an ext_authz server. Rejects when it cannot be reached or answers a gRPC error. */
-export async function askServer(address: string, question: Question): Promise<Verdict> {
+export async function askServer(address: string, question: Question, tls: ClientTls | undefined): Promise<Verdict> {
   const request = requestBytes(question);
   const target = address.replace(/^grpc:\/\//, '').replace(/^unix:\/\//, 'unix:');
-  const client = new Client(target, credentials.createInsecure());
+  const secure = tls === undefined ? undefined : clientCredentials(tls, hostOf(target));
+  const client = new Client(target, secure?.channel ?? credentials.createInsecure());
   try {
     const deadline = Date.now() + TIMEOUT_MS;
     const bytes = await new Promise<Buffer>((resolve, reject) => {
@@ -79,7 +81,15 @@ export async function askServer(address: string, question: Question): Promise<Ve
       );
     });
     return readVerdict(bytes);
+  } catch (error) {
+    const isConnection = (error as { readonly code?: unknown }).code === status.UNAVAILABLE;
+    const failure = isConnection ? secure?.failure() : undefined;
+    throw failure === undefined ? error : new Error(`${address}: no TLS connection: ${failure}`);
   } finally {
     client.close();
   }
 }
+
+/** A socket of this machine has no host; certificates for one call it localhost. */
+const hostOf = (target: string): string =>
+  target.startsWith('unix:') ? 'localhost' : target.replace(/:[0-9]*\/?$/, '').replace(/^\[(.*)\]$/, '$1');

@@ -1,6 +1,7 @@
 import type { IdentityConfig, IssuerConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
+import { onlyHeader } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity, IdentityResult, TokenPlace, Workload } from '../model/identity.ts';
 import type { JsonObject } from '../model/json.ts';
@@ -17,6 +18,7 @@ import { workloadOf } from './spiffe.ts';
 import { readTokenPart } from './token-json.ts';
 import { tokensOf } from './token-source.ts';
 import { KeysUnavailable, verifySignature } from './verify.ts';
+import { identifyVouched } from './vouched.ts';
 import { workloadOfXfcc } from './xfcc.ts';
 
 export type IdentifyOptions = {
@@ -40,11 +42,13 @@ export type Identification = {
   /** Resolves after the first attempt to get each issuer's keys. */
   readonly start: () => Promise<void>;
   readonly stop: () => void;
-  /** Whether every issuer has keys. */
+  /** Whether every issuer has keys, but for those whose tokens Envoy verifies. */
   readonly isReady: () => boolean;
   readonly status: () => object;
   /** By issuer. */
   readonly keys: ReadonlyMap<string, Jwks>;
+  /** Seconds since the keys of each issuer were fetched; Infinity where there are none. */
+  readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
 };
 
 type Issuer = { readonly config: IssuerConfig; readonly jwks: Jwks };
@@ -84,10 +88,15 @@ export function createIdentify(options: IdentifyOptions): Identification {
     return jwks;
   };
   for (const issuer of config.issuers) {
+    // It has no keys: its tokens count where Envoy has verified them, and nowhere else.
+    if (issuer.verified_by === 'envoy') continue;
     const jwks = keysOf(issuer.issuer, { origins: keyOriginsOf(issuer), maxStaleMs: issuer.max_stale_seconds * 1000 });
     issuers.set(issuer.issuer, { config: issuer, jwks });
   }
   const svids = createJwtSvids(config.workload.jwt_svid, options.jwtBundles, keysOf);
+
+  const isVouchedFor = (iss: unknown): boolean =>
+    config.issuers.some(({ issuer, verified_by: by }) => issuer === iss && by === 'envoy');
 
   async function verify(token: string): Promise<IdentityResult> {
     try {
@@ -95,7 +104,11 @@ export function createIdentify(options: IdentifyOptions): Identification {
       const header = readTokenPart(head);
       const claims = readTokenPart(body);
       const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined;
-      if (issuer === undefined) return await verifySvid(token, header, claims);
+      if (issuer === undefined) {
+        if (isVouchedFor(claims['iss']))
+          throw new TokenError('token_issuer', 'tokens of iss count where Envoy verified them');
+        return await verifySvid(token, header, claims);
+      }
       checkType(header, issuer.config);
       const { alg, kid, keys } = await verifySignature(token, header, issuer.config.algorithms, issuer.jwks);
       const { subject, expiresAt } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
@@ -152,10 +165,17 @@ export function createIdentify(options: IdentifyOptions): Identification {
     return source === 'header' ? verify(token) : verify(token).then((result) => placed(result, source));
   }
 
+  const identifyCaller = identifyVouched({
+    config,
+    now: () => clock.wallMs() / 1000,
+    isForbidden: (facts) => needOf(facts) === 'forbidden',
+    identify: fromToken,
+  });
+
   return {
     identify: (facts) => {
       const result: IdentityResult | Promise<IdentityResult> =
-        all.size === 0 ? { ok: true, identity: anonymous } : fromToken(facts);
+        all.size === 0 && config.issuers.length === 0 ? { ok: true, identity: anonymous } : identifyCaller(facts);
       const workload = workloadIn(facts);
       if (workload === undefined) return result;
       const join = config.workload.jwt_svid === undefined ? joined : joinedAsPeer;
@@ -170,6 +190,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
     isReady: () => [...all.values()].every((jwks) => jwks.current() !== undefined),
     status: () => Object.fromEntries([...all].map(([name, jwks]) => [name, jwks.status()])),
     keys: all,
+    keyAges: () => [...all].map(([name, jwks]) => [name, jwks.status().age_seconds ?? Number.POSITIVE_INFINITY]),
   };
 }
 
@@ -190,9 +211,3 @@ const joinedAsPeer = (result: IdentityResult, peer: Workload): IdentityResult =>
   result.ok
     ? { ok: true, identity: { workload: peer, ...(result.identity ?? anonymous), peer_workload: peer } }
     : result;
-
-/** The value of a header that is there once, in whatever spelling. */
-function onlyHeader({ headers, headerList }: RequestFacts, name: string): string | undefined {
-  const values = [...Object.entries(headers), ...headerList].filter(([key]) => key.toLowerCase() === name);
-  return values.length === 1 ? values[0]?.[1] : undefined;
-}

@@ -1,3 +1,4 @@
+import { headersNamed } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 
 /** Where tokens are looked for; null: not there. */
@@ -68,13 +69,6 @@ export function withoutTokens(facts: RequestFacts, sources: TokenSources): Witho
     cookie: others.length === cookies.length ? undefined : others.filter((pair) => pair !== '').join('; '),
     queryParametersToRemove: [...queryParametersToRemove],
   };
-}
-
-function headersNamed({ headers, headerList }: RequestFacts, name: string): (readonly [string, string])[] {
-  const wanted = name.toLowerCase();
-  return [...Object.entries(headers), ...headerList].filter(
-    ([key]) => key.length === wanted.length && key.toLowerCase() === wanted,
-  );
 }
 
 const CREDENTIALS_BEFORE_COMMA = /^\s*(?:bearer|basic)(?:\s|,)/i;

@@ -29,6 +29,10 @@ export async function readCertificates(files: CertificateFiles, nowMs: number): 
   return check(files, await readFiles(files), nowMs);
 }
 
+/** PEM of each authority in a file. Rejects with an error that names the file and what is wrong with it. */
+export const readAuthorities = async (file: string): Promise<readonly string[]> =>
+  certificatesIn(file, await readText(file)).map(String);
+
 type Texts = { readonly cert: string; readonly key: string; readonly ca: string | undefined; readonly digest: string };
 
 async function readFiles(files: CertificateFiles): Promise<Texts> {

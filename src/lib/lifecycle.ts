@@ -3,6 +3,8 @@ export type Part = {
   readonly name: string;
   readonly start?: () => Promise<void> | void;
   readonly stop?: () => Promise<void> | void;
+  /** Looks again at what it was started from (files, say), now. */
+  readonly reload?: () => Promise<void> | void;
 };
 
 /**
@@ -34,4 +36,40 @@ export async function startAll(
     }
   }
   return stopAll;
+}
+
+/**
+ * Lets every part that can reload do so, in order; one that fails keeps none of the others from it. One turn at a time:
+ * those who ask during one share the next. Resolves, with the names of the parts that have reloaded, when a turn that
+ * began after the call has ended.
+ */
+export function createReload(
+  parts: readonly Part[],
+  onError: (name: string, error: unknown) => void,
+): () => Promise<readonly string[]> {
+  const turn = async (): Promise<readonly string[]> => {
+    const reloaded: string[] = [];
+    for (const part of parts) {
+      if (part.reload === undefined) continue;
+      try {
+        await part.reload();
+        reloaded.push(part.name);
+      } catch (error) {
+        onError(part.name, error);
+      }
+    }
+    return reloaded;
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  let waiting: Promise<readonly string[]> | undefined;
+  return () => {
+    if (waiting !== undefined) return waiting;
+    const next = last.then(() => {
+      waiting = undefined;
+      return turn();
+    });
+    waiting = next;
+    last = next.catch(() => {});
+    return next;
+  };
 }

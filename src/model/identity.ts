@@ -1,7 +1,8 @@
 import type { JsonObject } from './json.ts';
 import type { RefusalReason } from './reasons.ts';
 
-export type TokenPlace = 'header' | 'cookie' | 'query';
+/** `metadata`: Envoy verified it and left its payload. */
+export type TokenPlace = 'header' | 'cookie' | 'query' | 'metadata';
 
 /** A SPIFFE ID, taken apart (https://spiffe.io/docs/latest/spiffe-specs/spiffe-id/). */
 export type Workload = {
@@ -22,7 +23,8 @@ export type Identity = {
   readonly subject?: string;
   readonly claims?: JsonObject;
   readonly token?: {
-    readonly alg: string;
+    /** Unknown, as `kid`, where Envoy left only the payload. */
+    readonly alg?: string;
     readonly kid?: string;
     /** Seconds since the epoch (RFC 7519 section 4.1.4). */
     readonly expires_at: number;

@@ -8,6 +8,16 @@ export type Question = {
   readonly checkRequest: string | undefined;
 };
 
+/** How to speak TLS to the server that is asked. */
+export type ClientTls = {
+  /** Authorities, PEM; undefined: those that Node trusts. */
+  readonly ca: readonly string[] | undefined;
+  /** What to show the server, PEM. */
+  readonly certificate: { readonly cert: string; readonly key: string } | undefined;
+  /** Whose certificate it must show: a host name, an address, or a SPIFFE ID. Undefined: the host that is asked. */
+  readonly serverName: string | undefined;
+};
+
 /** What Envoy would do with the answer. */
 export type Verdict = {
   readonly allowed: boolean;

@@ -23,6 +23,13 @@ export type MetricsOptions = {
   readonly peerBuckets: readonly number[];
 };
 
+export type Observed = {
+  readonly isReady: () => boolean;
+  readonly wasmMemoryBytes: () => number;
+  /** Seconds since each issuer's keys were fetched; Infinity where there are none. */
+  readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
+};
+
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
 export type Metrics = {
   readonly decided: (record: DecisionRecord) => void;
@@ -45,7 +52,7 @@ export type Metrics = {
   readonly geoipReloadFailed: (file: string) => void;
   readonly geoipLookupFailed: (file: string) => void;
   /** Values read at scrape time. */
-  readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
+  readonly observe: (sources: Observed) => void;
   readonly contentType: string;
   /** The Prometheus text exposition of now. */
   readonly expose: () => Promise<string>;
@@ -162,10 +169,19 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logFailed: () => logErrors.inc(),
     ...tls,
     ...geoip,
-    observe: ({ isReady, wasmMemoryBytes }) => {
+    observe: ({ isReady, wasmMemoryBytes, keyAges }) => {
       const ready = (): number => Number(isReady());
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);
+      new Gauge({
+        name: 'postern_jwks_age_seconds',
+        help: "Time since an issuer's keys were fetched; +Inf when there are none.",
+        labelNames: ['issuer'] as const,
+        registers,
+        collect() {
+          for (const [issuer, seconds] of keyAges()) this.set({ issuer }, seconds);
+        },
+      });
     },
     contentType: registry.contentType,
     expose: async () => {

@@ -85,6 +85,29 @@ distributed_tracing: { type: grpc }
     assert.equal(({} as { x?: number }).x, undefined);
   });
 
+  test('a key set in the configuration stays as it is', () => {
+    const key = { kty: 'RSA', n: 'AQ', e: 'AQAB', kid: 'k', x5c: ['a'] };
+    const issuers = [{ issuer: 'i', jwks: { keys: [key] } }];
+    const { config, warnings } = configOf(load(JSON.stringify({ postern: { identity: { issuers } } })));
+    assert.deepEqual(config.postern.identity?.issuers[0]?.jwks, { keys: [key] });
+    assert.deepEqual(warnings, []);
+  });
+
+  test('a path of a rule has whole segments as stars, or is refused', () => {
+    const rulesFor = (path: string): LoadedConfig =>
+      load(
+        JSON.stringify({ postern: { identity: { required: false, rules: [{ paths: [path], token: 'optional' }] } } }),
+      );
+    for (const path of ['/', '*', '/*', '/a/*', '/v1/*/public', '/*/*', '//a', '/a%2a/']) configOf(rulesFor(path));
+    for (const path of ['', 'a', 'a/*', '/a*', '/a/*b', '/**', '/a/**/b', '/a?b', '/a#b', '*/a', '**']) {
+      const at = 'postern.identity.rules.0.paths.0:';
+      assert.ok(
+        problemsOf(rulesFor(path)).some((problem) => problem.startsWith(at)),
+        path,
+      );
+    }
+  });
+
   test('each problem is listed with its path', () => {
     const text = `
 postern: { nope: 1, paths: loose, evaluation: { memory_bytes: 1, budget: 2 }, identity: { issuers: [{ issuer: i }, { issuer: j, jwks_uri: "ftp://x", algorithms: [HS256, none] }] } }
@@ -136,6 +159,54 @@ plugins: { envoy_ext_authz_grpc: { query: "data.a[_]", proto-descriptor: missing
         problems.some((problem) => problem.startsWith(path)),
         `${path} in\n${problems.join('\n')}`,
       );
+    }
+  });
+
+  test('an issuer without keys says so, and has a place where its payloads come from', () => {
+    const identity = (metadata: object | null, ...issuers: object[]): LoadedConfig =>
+      load(JSON.stringify({ postern: { identity: { required: false, token: { metadata }, issuers } } }));
+    const [place, envoy] = [{ key: 'jwt_payload' }, { issuer: 'i', verified_by: 'envoy' }];
+    const { config } = configOf(identity(place, envoy));
+    assert.equal(config.postern.identity?.token.metadata?.namespace, 'envoy.filters.http.jwt_authn');
+    assert.equal(configOf(identity(null)).config.postern.identity?.token.metadata, null);
+    configOf(identity({ ...place, header_key: 'h' }, { ...envoy, typ: 'at+jwt' }, { issuer: 'j', jwks_file: 'k' }));
+    const at = 'postern.identity.issuers.0';
+    for (const [loaded, problem] of [
+      [identity(place), 'postern.identity.token.metadata: needs issuers'],
+      [identity(null, envoy), `${at}.verified_by: envoy needs postern.identity.token.metadata`],
+      [identity(place, { ...envoy, jwks_file: 'k' }), `${at}.verified_by: envoy means that there are no keys`],
+      [identity(place, { ...envoy, discovery: true }), `${at}.verified_by: envoy means that there are no keys`],
+      [identity(place, { ...envoy, jwks_mirrors: ['https://m'] }), `${at}.jwks_mirrors: needs jwks_uri or discovery`],
+      [identity(place, { ...envoy, typ: 'at+jwt' }), `${at}.typ: needs postern.identity.token.metadata.header_key`],
+      [identity(place, { issuer: 'i' }), `${at}: exactly one of jwks_uri, jwks_file, jwks and discovery is needed`],
+      [
+        identity(place, envoy, { issuer: 'i', jwks_file: 'k' }),
+        'postern.identity.issuers.1.issuer: i is there already',
+      ],
+      [identity({}, envoy), 'postern.identity.token.metadata: must have required properties key'],
+      [identity({ ...place, keys: 1 }, envoy), 'postern.identity.token.metadata.keys: unknown option'],
+      [identity({ key: 5 }, envoy), 'postern.identity.token.metadata.key: must be string'],
+    ] as const) {
+      assert.deepEqual(problemsOf(loaded), [problem]);
+    }
+  });
+
+  test('metadata that anybody on the network could write is warned about', () => {
+    const warned = (addr: string, extra: object = {}, metadata: object | null = { key: 'k' }): boolean => {
+      const identity = { token: { metadata }, issuers: [{ issuer: 'i', jwks_file: 'k' }] };
+      const plugins = { envoy_ext_authz_grpc: { addr } };
+      const { warnings } = configOf(load(JSON.stringify({ plugins, postern: { identity, ...extra } })));
+      return warnings.some((warning) => warning.includes('is believed from whoever can connect'));
+    };
+    for (const addr of ['127.0.0.1:1', 'localhost:1', '[::1]:1', 'unix:///s', 'grpc://127.0.0.1:1']) {
+      assert.equal(warned(addr), false, addr);
+    }
+    const tls = { cert: 'c', key: 'k' };
+    for (const addr of [':1', '0.0.0.0:1', '[::]:1', '127.evil.test:1', 'localhost.evil.test:1']) {
+      assert.equal(warned(addr), true, addr);
+      assert.equal(warned(addr, { tls }), true, addr);
+      assert.equal(warned(addr, { tls: { ...tls, client_ca: 'a' } }), false, addr);
+      assert.equal(warned(addr, {}, null), false, addr);
     }
   });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHmac, createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -179,6 +180,13 @@ test('without keys tokens are refused with 503 until there are some; anonymous c
     untilReady: false,
   });
   assert.equal((await fetch(`http://${server.diagnostic}/health/ready`)).status, 503);
+  const ageOfKeys = async (): Promise<number> => {
+    const text = await (await fetch(`http://${server.diagnostic}/metrics`)).text();
+    execFileSync('promtool', ['check', 'metrics'], { input: text, stdio: 'pipe' });
+    const age = /^postern_jwks_age_seconds\{issuer="https:\/\/a\.test\/"\} (\S+)$/m.exec(text)?.[1] ?? 'none';
+    return age === '+Inf' ? Number.POSITIVE_INFINITY : Number(age);
+  };
+  assert.equal(await ageOfKeys(), Number.POSITIVE_INFINITY, 'an alert on their age fires');
   const token = await signer.sign({ sub: 'ann' });
   for (let i = 0; i < 20; i++) assert.equal((await ask(server, bearer(token))).http, 503);
   assert.ok(fetches < 10, `${fetches} fetches`);
@@ -186,6 +194,9 @@ test('without keys tokens are refused with 503 until there are some; anonymous c
   up = true;
   await eventually(async () => ((await ask(server, bearer(token))).code === 0 ? true : undefined));
   up = false;
+  const first = await ageOfKeys();
+  assert.ok(first >= 0 && first < 60, `${first} s`);
+  await eventually(async () => ((await ageOfKeys()) > first ? true : undefined));
   const unknown = await createSigner(issuerA, 'k2');
   // Whether its key is good nobody can say while the issuer is down.
   assert.equal((await ask(server, bearer(await unknown.sign({ sub: 'ann' })))).http, 503);

@@ -301,6 +301,30 @@ describe('certificates that change while it serves', () => {
     assert.ok(allowed(await callOnce(server, envoyPair)));
   });
 
+  test('are looked at when SIGHUP comes, however long it is until the next look', async (context) => {
+    const server = await start(context, { reload_seconds: 3600 });
+    const presented = async (): Promise<string> => {
+      const options = { ...material(envoyPair), port: portOf(server.grpc), host: 'localhost', ALPNProtocols: ['h2'] };
+      const socket = connectTls(options);
+      await once(socket, 'secureConnect');
+      const name = String(socket.getPeerCertificate().subject.CN);
+      socket.destroy();
+      return name;
+    };
+    truncateSync(serving.cert, 200);
+    server.process.kill('SIGHUP');
+    await server.printed(/in the middle of a PEM block.*the ones before keep serving/);
+    assert.equal(await presented(), 'old');
+    install(newPair, serving);
+    assert.equal(await presented(), 'old');
+    server.process.kill('SIGHUP');
+    await eventually(async () => ((await presented()) === 'new' ? true : undefined));
+    assert.ok(allowed(await callOnce(server, envoyPair)));
+    for (let i = 0; i < 200; i++) server.process.kill('SIGHUP');
+    assert.ok(allowed(await callOnce(server, envoyPair)), 'a storm of signals does no harm');
+    assert.equal(await server.stop('SIGTERM'), 0);
+  });
+
   test("a new authority takes the old one's clients out, and lets its own in", async (context) => {
     const authorities = join(folder, 'authorities.pem');
     copyFileSync(ca.cert, authorities);
@@ -317,6 +341,16 @@ describe('certificates that change while it serves', () => {
 });
 
 describe('other settings', () => {
+  test('without TLS there is nothing to reload on SIGHUP, and it goes on serving', async (context) => {
+    const server = await startPostern(context, { args: ['--bundle', bundle], folder });
+    server.process.kill('SIGHUP');
+    await server.printed('nothing to reload');
+    const session = connectHttp2(`http://${server.grpc}`);
+    assert.ok(allowed(await call(session, fine)));
+    session.destroy();
+    assert.equal(await server.stop('SIGTERM'), 0);
+  });
+
   test('without client_ca every client is served, encrypted', async (context) => {
     const config = { client_ca: undefined, allowed_client_sans: undefined };
     const server = await start(context, config);

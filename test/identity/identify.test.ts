@@ -30,7 +30,7 @@ async function setUp(context: TestContext, over: Partial<IssuerConfig> = {}): Pr
   const identification = createIdentify({
     config: {
       required: true,
-      token: { header: 'authorization', scheme: 'bearer', cookie: null, query: null, forward: true },
+      token: { header: 'authorization', scheme: 'bearer', cookie: null, query: null, metadata: null, forward: true },
       rules: [],
       workload: { trust_domains: [], xfcc: false },
       claims_to_headers: {},
@@ -39,6 +39,7 @@ async function setUp(context: TestContext, over: Partial<IssuerConfig> = {}): Pr
       issuers: [
         {
           issuer,
+          verified_by: 'postern',
           jwks_file: file,
           discovery: false,
           audiences: [],

@@ -28,6 +28,7 @@ function fakeClock(): FakeClock {
 
 const issuer = {
   issuer: 'https://i.test/',
+  verified_by: 'postern' as const,
   discovery: false,
   audiences: [],
   algorithms: ['RS256' as const],

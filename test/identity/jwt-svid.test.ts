@@ -66,7 +66,7 @@ async function setUp(context: TestContext, over: Over = {}): Promise<Setup> {
   const identification = createIdentify({
     config: {
       required: true,
-      token: { header: 'authorization', scheme: 'bearer', cookie: null, query: null, forward: true },
+      token: { header: 'authorization', scheme: 'bearer', cookie: null, query: null, metadata: null, forward: true },
       rules: [],
       claims_to_headers: {},
       identity_headers: [],
@@ -75,6 +75,7 @@ async function setUp(context: TestContext, over: Over = {}): Promise<Setup> {
         {
           issuer,
           jwks_file: fileOf('jwks.json', jwks),
+          verified_by: 'postern',
           discovery: false,
           audiences: [],
           algorithms: ['RS256', 'ES256'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoffMs } from '../../src/lib/backoff.ts';
 import { hideSecrets } from '../../src/lib/hide-secrets.ts';
-import { startAll } from '../../src/lib/lifecycle.ts';
+import { createReload, startAll } from '../../src/lib/lifecycle.ts';
 import { uuid7 } from '../../src/lib/uuid7.ts';
 
 test('a UUIDv7 carries its time, its version and its variant, and no two are equal', () => {
@@ -57,4 +57,35 @@ test('parts start in order and stop backwards; one that fails stops what had sta
     /b/,
   );
   assert.deepEqual(told, ['+a', '+b', '-b', '-a']);
+});
+
+test('parts reload in order, one turn at a time; who asks meanwhile shares the next turn, and a failure stops nobody', async () => {
+  const told: string[] = [];
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const failures: string[] = [];
+  const reload = createReload(
+    [
+      { name: 'a', reload: async () => void told.push('a', await held.then(() => 'a done')) },
+      { name: 'without' },
+      { name: 'b', reload: () => Promise.reject(new Error('b fails')) },
+      { name: 'c', reload: () => void told.push('c') },
+    ],
+    (name, error) => failures.push(`${name}: ${String(error)}`),
+  );
+  const first = reload();
+  await Promise.resolve();
+  const [second, third] = [reload(), reload()];
+  assert.equal(second, third);
+  assert.notEqual(first, second);
+  assert.deepEqual(told, []);
+  release();
+  assert.deepEqual(await first, ['a', 'c']);
+  assert.deepEqual(await second, ['a', 'c']);
+  assert.deepEqual(await reload(), ['a', 'c']);
+  const turn = ['a', 'a done', 'c'];
+  assert.deepEqual(told, [...turn, ...turn, ...turn]);
+  assert.deepEqual(failures, Array(3).fill('b: Error: b fails'));
 });

@@ -14,6 +14,7 @@ type Schema = {
 };
 
 function typeOf(schema: Schema): string {
+  if (schema.anyOf?.some(({ type }) => type === 'null') === true) return schema.anyOf.map(typeOf).join(' or ');
   if (schema.anyOf !== undefined) {
     return schema.anyOf
       .map(({ const: value, type = 'any' }) => (value === undefined ? type : `\`${value}\``))
@@ -32,7 +33,8 @@ function rowsOf(schema: Schema, path: string): string[] {
       ? []
       : [`| \`${path}\` | ${typeOf(schema)} | ${defaultOf(schema)} | ${schema.description} |`];
   const join = (key: string): string => (path === '' ? key : `${path}.${key}`);
-  const inner = Object.entries(schema.properties ?? {}).flatMap(([key, item]) => rowsOf(item, join(key)));
+  const section = schema.anyOf?.find(({ properties }) => properties !== undefined) ?? schema;
+  const inner = Object.entries(section.properties ?? {}).flatMap(([key, item]) => rowsOf(item, join(key)));
   const each = Object.values(schema.patternProperties ?? {}).flatMap((item) => rowsOf(item, join('NAME')));
   const items = schema.items?.properties === undefined ? [] : rowsOf(schema.items, `${path}[]`);
   return [...own, ...inner, ...each, ...items];

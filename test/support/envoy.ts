@@ -19,6 +19,9 @@ export type EnvoyOptions = {
   /** Check the servers' gRPC health, so that one that drains is left out. */
   readonly healthChecks?: boolean;
   readonly rawHeaders?: boolean;
+  /** HTTP filters in front of ext_authz, and of which namespaces it sends the metadata along. */
+  readonly filters?: readonly object[];
+  readonly metadataNamespaces?: readonly string[];
   /** Speak TLS to the servers: files of the authority, and of the certificate to show; the server's URI or DNS name. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly server: string };
 };
@@ -103,6 +106,7 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
     failure_mode_allow: options.failureModeAllow ?? false,
     encode_raw_headers: options.rawHeaders ?? false,
     grpc_service: { envoy_grpc: { cluster_name: 'postern' }, timeout: duration(options.timeoutMs ?? 10_000) },
+    ...(options.metadataNamespaces === undefined ? {} : { metadata_context_namespaces: options.metadataNamespaces }),
     ...(options.bodyBytes === undefined
       ? {}
       : { with_request_body: { max_request_bytes: options.bodyBytes, allow_partial_message: true } }),
@@ -126,6 +130,7 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
       ],
     },
     http_filters: [
+      ...(options.filters ?? []),
       { name: 'envoy.filters.http.ext_authz', typed_config: extAuthz },
       {
         name: 'envoy.filters.http.router',

@@ -3,7 +3,7 @@ import type { Settings } from '../../cli/ports.ts';
 import type { KeyHolder, KeyState } from '../../identity/shared-jwks.ts';
 import { createChannel, type Pipe } from '../../lib/channel.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { type Part, startAll } from '../../lib/lifecycle.ts';
+import { createReload, type Part, startAll } from '../../lib/lifecycle.ts';
 import { messageOf } from '../../lib/message.ts';
 import { createLogger, type Logger } from '../../telemetry/logger.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
@@ -53,7 +53,9 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
         return worker().listen();
       },
       metrics: () => worker().metrics.values(),
-      reload: () => worker().serving.tls.reload(),
+      reload: async () => {
+        await worker().reload();
+      },
       retire: () => worker().retire(),
       stop: async () => {
         await running?.stop();
@@ -78,6 +80,7 @@ type RunningWorker = {
   readonly serving: Serving;
   readonly metrics: ReturnType<typeof createMetrics>;
   readonly listen: () => Promise<string>;
+  readonly reload: () => Promise<unknown>;
   readonly retire: () => void;
   readonly stop: () => Promise<void>;
 };
@@ -97,19 +100,25 @@ async function startWorker(settings: WorkerSettings, { env, stderr }: Io, holder
     holder,
   });
   const { plane, tls, decisionLog } = serving;
-  metrics.observe({ isReady: serving.isReady, wasmMemoryBytes: () => plane.policy.pin()?.memoryBytes() ?? 0 });
-  const failed = (name: string, error: unknown): void =>
-    log.error({ part: name, cause: messageOf(error) }, 'stopping failed');
+  metrics.observe({
+    isReady: serving.isReady,
+    wasmMemoryBytes: () => plane.policy.pin()?.memoryBytes() ?? 0,
+    // Told by the process that fetches them.
+    keyAges: () => [],
+  });
+  const failedTo = (what: string) => (part: string, error: unknown) =>
+    log.error({ part, cause: messageOf(error) }, `${what} failed`);
   const before: readonly Part[] = [tls.part, decisionLog, plane.policy.part, ...plane.parts];
-  const stopBefore = await startAll(before, failed);
+  const stopBefore = await startAll(before, failedTo('stopping'));
   let stopListening = (): Promise<void> => Promise.resolve();
   return {
     serving,
     metrics,
     listen: async () => {
-      stopListening = await startAll([serving.listener], failed);
+      stopListening = await startAll([serving.listener], failedTo('stopping'));
       return serving.address();
     },
+    reload: createReload(before, failedTo('reloading')),
     retire: () => {
       draining = true;
       serving.readinessChanged();
