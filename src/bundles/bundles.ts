@@ -1,13 +1,11 @@
-import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
-import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy } from './activate.ts';
 import { readBundle } from './bundle.ts';
 import { BundleError } from './error.ts';
-import { createPoll } from './poll.ts';
+import type { Look, Looked } from './poll.ts';
+import { createPolled, type PolledOptions } from './polled.ts';
 import { createFileSource } from './sources/file.ts';
-import { createHttpSource } from './sources/http.ts';
-import type { BundleSource } from './sources/source.ts';
+import { type BundleSource, SourceError } from './sources/source.ts';
 import { filesOf } from './unpack.ts';
 
 type Log = {
@@ -15,13 +13,9 @@ type Log = {
   readonly warn: (fields: object, message: string) => void;
 };
 
-export type BundlesOptions<Prepared> = {
-  readonly config: { readonly [name: string]: BundleConfig };
-  readonly services: { readonly [name: string]: ServiceConfig };
+export type BundlesOptions<Prepared> = PolledOptions & {
   /** Bundles from the command line: read once, and needed for a start. */
   readonly files: readonly { readonly name: string; readonly path: string }[];
-  readonly clock: Clock;
-  readonly random: () => number;
   readonly log: Log;
   readonly prepare: (policy: Policy) => Promise<Prepared>;
   readonly commit: (prepared: Prepared) => void;
@@ -38,13 +32,16 @@ type BundleStatus = {
   last_successful_download?: string;
   last_successful_activation?: string;
   code?: string;
+  http_code?: string;
   message?: string;
 };
 
 export type Bundles = {
   /** Rejects when a bundle from the command line cannot be served; one that is polled may come later. */
   readonly start: () => Promise<void>;
-  readonly stop: () => void;
+  /** Looks for all bundles now, or for one. Resolves after that, whatever came of it: the status tells. */
+  readonly poke: (name?: string) => Promise<void>;
+  readonly stop: () => Promise<void>;
   readonly status: () => { readonly [name: string]: BundleStatus };
 };
 
@@ -54,7 +51,7 @@ const FIRST_LOOK_MS = 2000;
 
 /** Where policy comes from: every source is looked at, and what is good is activated. Throws BundleError. */
 export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bundles {
-  const { config, services, files, clock, random, log } = options;
+  const { config, files, clock, log } = options;
   const statuses = new Map<string, BundleStatus>();
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -71,14 +68,14 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
     log.info({ bundle: name, revision }, 'bundle activated');
   }
 
-  function lookAt(name: string, source: BundleSource, maxBytes: number): (signal: AbortSignal) => Promise<void> {
+  function lookAt(name: string, source: BundleSource, maxBytes: number): Look {
     const status: BundleStatus = { name };
     statuses.set(name, status);
     let tag: string | undefined;
-    return async (signal) => {
+    return async (signal, mayWait): Promise<Looked> => {
       status.last_request = now();
       try {
-        const fetched = await source(tag, signal);
+        const fetched = await source(tag, signal, mayWait);
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
@@ -89,13 +86,17 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
           if (activated.size === 0) log.info({ bundle: name }, 'bundle read; other bundles are still to come');
         }
         delete status.code;
+        delete status.http_code;
         delete status.message;
+        return { changed: fetched.kind === 'new', waits: fetched.waits === true };
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) throw error;
         const message = messageOf(error);
         if (status.message !== message)
           log.warn({ bundle: name, cause: message }, 'bundle refused; what was active before stays active');
         status.code = 'bundle_error';
+        delete status.http_code;
+        if (error instanceof SourceError && error.status !== undefined) status.http_code = String(error.status);
         status.message = message;
         options.onFailed(name);
         throw error;
@@ -104,42 +105,19 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
   }
 
   const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES));
-  const polls = Object.entries(config).map(([name, bundle]) =>
-    createPoll({
-      look: lookAt(name, sourceOf(name, bundle, services), bundle.size_limit_bytes),
-      minDelayMs: bundle.polling.min_delay_seconds * 1000,
-      maxDelayMs: bundle.polling.max_delay_seconds * 1000,
-      random,
-    }),
-  );
+  const polled = createPolled(options, (name, bundle, source) => lookAt(name, source, bundle.size_limit_bytes));
 
   return {
     start: async () => {
       const never = new AbortController().signal;
-      for (const look of given) await look(never);
+      for (const look of given) await look(never, false);
       // A server that is quick to answer should not make the first requests wait for the second poll.
-      const first = Promise.all(polls.map((poll) => poll.start()));
+      const first = polled.start();
       const patience = new Promise((resolve) => setTimeout(resolve, FIRST_LOOK_MS).unref());
       await Promise.race([first, patience]);
     },
-    stop: () => {
-      for (const poll of polls) poll.stop();
-    },
+    poke: polled.poke,
+    stop: polled.stop,
     status: () => Object.fromEntries([...statuses].map(([name, status]) => [name, { ...status }])),
   };
-}
-
-function sourceOf(
-  name: string,
-  bundle: BundleConfig,
-  services: { readonly [name: string]: ServiceConfig },
-): BundleSource {
-  const { resource = `bundles/${name}`, size_limit_bytes: maxBytes } = bundle;
-  if (resource.startsWith('file://')) return createFileSource(resource.slice('file://'.length), maxBytes);
-  const service = bundle.service === undefined ? Object.values(services)[0] : services[bundle.service];
-  if (/^https?:\/\//.test(resource)) {
-    return createHttpSource(resource, bundle.service === undefined ? undefined : service);
-  }
-  if (service === undefined) throw new BundleError(`${name}: no service`);
-  return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service);
 }

@@ -84,6 +84,8 @@ export function createDecider(
     createBundles({
       config: config.bundles,
       services: config.services,
+      keys: config.keys,
+      env: settings.env,
       files,
       clock,
       random: Math.random,

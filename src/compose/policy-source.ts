@@ -35,8 +35,8 @@ export function createPolicySource(
         bundles = create([...built, ...(await compile(given.filter(isSource)))]);
         await bundles.start();
       },
-      stop: () => {
-        bundles?.stop();
+      stop: async () => {
+        await bundles?.stop();
         if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
       },
     },

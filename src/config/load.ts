@@ -5,6 +5,7 @@ import { messageOf } from '../lib/message.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
+import { serviceContradictions, serviceWarnings, unknownCredentials } from './service.ts';
 
 /** What a configuration is made from. */
 export type ConfigSource = {
@@ -51,7 +52,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   const isSound = (section: string): boolean => !invalid.some((problem) => problem.startsWith(section));
   const problems = [...refused, ...invalid, ...contradictionsIn(config, isSound, source.isReadable)];
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: deepFreeze(config), warnings };
+  return { ok: true, config: deepFreeze(config), warnings: [...warnings, ...serviceWarnings(config.services)] };
 }
 
 /** OPA takes a list of named services as well as a mapping, and null sections as absent. */
@@ -75,13 +76,7 @@ function notYetSafe(tree: Tree): string[] {
       problems.push(`bundles.${name}.signing: signature verification is not available in this version`);
     }
   }
-  for (const [name, service] of each('services')) {
-    const credentials = isTree(service['credentials']) ? service['credentials'] : {};
-    for (const kind of Object.keys(credentials)) {
-      if (kind !== 'bearer') problems.push(`services.${name}.credentials.${kind}: not available in this version`);
-    }
-  }
-  return problems;
+  return [...problems, ...unknownCredentials(tree['services'])];
 }
 
 type Schema = {
@@ -169,7 +164,12 @@ function contradictionsIn(
     if (service === undefined && !isAbsolute && services.length !== 1) {
       problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
     }
+    const origin = service === undefined ? undefined : originOf(config.services[service]?.url);
+    if (isAbsolute && !resource.startsWith('file:') && origin !== undefined && originOf(resource) !== origin) {
+      problems.push(`bundles.${name}.resource: not of the origin of its service, whose credentials are for that only`);
+    }
   }
+  if (isSound('services') && isSound('keys')) problems.push(...serviceContradictions(config.services, config.keys));
   const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
@@ -222,6 +222,9 @@ function tlsContradictions(tls: Config['postern']['tls'], isReadable: (file: str
   }
   return problems;
 }
+
+const originOf = (url: string | undefined): string | undefined =>
+  url === undefined ? undefined : URL.parse(url)?.origin;
 
 function isTimeZone(name: string): boolean {
   try {
