@@ -1,6 +1,9 @@
 /** Names that TLS gives to a certificate that it does not take (X509_V_ERR_… and Node's own). */
 const CERTIFICATE = /CERT|SIGNATURE|ISSUER|CRL|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH/;
 
+/** What undici says of a proxy, which has no code of its own. */
+const PROXY_REFUSAL = /^Proxy response \(([0-9]{3})\)|^Proxy Authentication Required \((407)\)/;
+
 const words: { readonly [code: string]: string } = {
   ENOTFOUND: 'the name cannot be resolved',
   EAI_AGAIN: 'the name cannot be resolved now',
@@ -17,7 +20,7 @@ const words: { readonly [code: string]: string } = {
   UND_ERR_SOCKET: 'the connection was cut',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the length is not what was announced',
   UND_ERR_INVALID_ARG: 'the request cannot be sent as it is configured',
-  UND_ERR_ABORTED: 'the request was given up, or the proxy refused it',
+  UND_ERR_ABORTED: 'the request was given up',
   ABORT_ERR: 'the request was given up',
 };
 
@@ -26,6 +29,8 @@ const words: { readonly [code: string]: string } = {
  * libraries may hold what was sent.
  */
 export function networkFailure(error: unknown): string {
+  const refusal = PROXY_REFUSAL.exec(error instanceof Error ? error.message : '');
+  if (refusal !== null) return `the proxy answered ${refusal[1] ?? refusal[2]}`;
   const code = codeOf(error);
   if (code === undefined) return 'the request failed';
   const text =
