@@ -40,7 +40,7 @@ describe('a redirect', () => {
       });
       const source = httpSource(context, url, { service });
       assert.equal((await source(`${'0'.repeat(64)} "1"`, never)).kind, 'new');
-      const [{ headers, method } = { headers: {}, method: '' }] = asked;
+      const [{ method, headers } = assert.fail('nothing was asked')] = asked;
       assert.deepEqual(
         [method, headers.authorization, headers['x-key'], headers['if-none-match'], headers.prefer],
         ['GET', 'Bearer s3cr3t-token', 's3cr3t-key', '"1"', 'modes=snapshot'],

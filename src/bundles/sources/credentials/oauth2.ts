@@ -1,6 +1,6 @@
 import { request } from 'undici';
 import type { ServiceConfig } from '../../../config/schema.ts';
-import { readBounded } from '../../../lib/bounded-body.ts';
+import { BodyTooLarge, readBounded } from '../../../lib/bounded-body.ts';
 import { networkFailure } from '../../../lib/network-failure.ts';
 import { readLimited } from '../../../lib/read-limited.ts';
 import { SourceError } from '../source.ts';
@@ -69,7 +69,8 @@ async function requestToken(config: OAuth2Config, parts: CredentialsParts): Prom
     status = answer.statusCode;
     bytes = await readBounded(answer.body, MAX_ANSWER_BYTES);
   } catch (error) {
-    throw new SourceError(`${where}: ${networkFailure(error)}`);
+    const text = error instanceof BodyTooLarge ? `the answer has ${error.message}` : networkFailure(error);
+    throw new SourceError(`${where}: ${text}`);
   }
   const answer = parse(bytes);
   if (status !== 200) {
