@@ -32,7 +32,9 @@ export function networkFailure(error: unknown): string {
   const refusal = PROXY_REFUSAL.exec(error instanceof Error ? error.message : '');
   if (refusal !== null) return `the proxy answered ${refusal[1] ?? refusal[2]}`;
   const code = codeOf(error);
-  if (code === undefined) return 'the request failed';
+  if (code === undefined) {
+    return error instanceof Error && error.name === 'HTTPParserError' ? 'the answer is not HTTP' : 'the request failed';
+  }
   const text =
     words[code] ??
     (code.startsWith('HPE_')

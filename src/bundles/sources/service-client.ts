@@ -9,9 +9,16 @@ import { bundleLimits } from '../unpack.ts';
 import type { Credentials, Headers } from './credentials/credentials.ts';
 import { SourceError } from './source.ts';
 
-/** How long a download may take, once its headers are there, and how long nothing may come; ms. */
-export type TransferLimits = { readonly downloadMs: number; readonly stallMs: number };
-export const transferLimits: TransferLimits = { downloadMs: 120_000, stallMs: 15_000 };
+/** ms. */
+export type TransferLimits = {
+  /** From the beginning to a request that is sent. */
+  readonly connectMs: number;
+  /** From the response headers to the end of the body. */
+  readonly downloadMs: number;
+  /** Between two pieces of the body. */
+  readonly stallMs: number;
+};
+export const transferLimits: TransferLimits = { connectMs: 10_000, downloadMs: 120_000, stallMs: 15_000 };
 
 export type ServiceClientParts = {
   readonly headers: ServiceConfig['headers'];
@@ -58,16 +65,22 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
     isHome: boolean,
   ): Promise<Dispatcher.ResponseData> {
     const dispatcher = await parts.transport.to(url, isHome ? 'service' : 'stranger');
+    const headersTimeout = Math.min(parts.headersTimeoutMs + request.waitMs, MAX_TIMER_MS);
+    // undici begins to count anew with each interim response (RFC 9110 section 15.2), which may go on for ever.
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), Math.min(parts.limits.connectMs + headersTimeout, MAX_TIMER_MS));
     try {
       return await sendRequest(url, {
         dispatcher,
         headers,
-        headersTimeout: Math.min(parts.headersTimeoutMs + request.waitMs, MAX_TIMER_MS),
+        headersTimeout,
         bodyTimeout: parts.limits.stallMs,
-        signal: request.signal,
+        signal: AbortSignal.any([request.signal, late.signal]),
       });
     } catch (error) {
-      throw failed(url, error);
+      throw late.signal.aborted ? at(url, 'no response headers in time') : failed(url, error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
