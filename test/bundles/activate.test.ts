@@ -87,7 +87,6 @@ describe('an activation', () => {
     ['the same root', bundle('x', '1'), bundle('x', '2'), /the roots of b and a overlap at "x"/],
     ['a root within a root', bundle('x', '1'), bundle('y', '2', { roots: ['x/y'], data: {} }), /overlap at "x\/y"/],
     ['a root that owns everything', bundle('x', '1', { roots: [''] }), bundle('y', '2'), /overlap/],
-    ['modules in both', bundle('x', '1', { modules }), bundle('y', '2', { modules }), /only one bundle/],
   ];
   for (const [name, a, b, message] of clashes) {
     test(`refuses two bundles with ${name}`, async () => {
@@ -97,6 +96,19 @@ describe('an activation', () => {
       assert.equal(commits.length, 0);
     });
   }
+
+  test('takes modules of several bundles, each with its own roots and a name that says where it is from', async () => {
+    const { offer, commits } = activationOf(['a', 'b']);
+    await offer('a', bundle('x', '1', { modules: modules.map((each) => ({ ...each, roots: ['x'] })) }));
+    await offer('b', bundle('y', '2', { modules: modules.map((each) => ({ ...each, roots: ['y'] })) }));
+    assert.deepEqual(
+      commits[0]?.modules.map(({ path, roots }) => [path, roots]),
+      [
+        ['a: policy.wasm', ['x']],
+        ['b: policy.wasm', ['y']],
+      ],
+    );
+  });
 
   test('takes roots whose names only begin alike', async () => {
     const { offer, commits } = activationOf(['a', 'b']);
