@@ -30,7 +30,12 @@ describe('a public key', () => {
 
   const { publicKey: short } = generateKeyPairSync('rsa', { modulusLength: 1024 });
   const refused: readonly (readonly [name: string, pem: string, algorithm: SignatureAlgorithm, message: RegExp])[] = [
-    ['that is a private key', privatePem(keyPairFor('ES256')), 'ES256', /: a private key, where the public one is due$/],
+    [
+      'that is a private key',
+      privatePem(keyPairFor('ES256')),
+      'ES256',
+      /: a private key, where the public one is due$/,
+    ],
     ['of another type', publicPem(keyPairFor('ES256')), 'RS256', /type ec, and RS256 needs rsa/],
     ['of RSA for EdDSA', publicPem(keyPairFor('RS256')), 'EdDSA', /type rsa, and EdDSA needs ed25519/],
     ['on another curve', publicPem(keyPairFor('ES256')), 'ES384', /curve prime256v1, and ES384 needs secp384r1/],
