@@ -4,11 +4,13 @@ import { createHash, createHmac } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { BundleError } from '../../src/bundles/error.ts';
 import { type OpenedBundle, openBundle } from '../../src/bundles/open.ts';
 import { unpack } from '../../src/bundles/unpack.ts';
 import type { Verification } from '../../src/bundles/verification.ts';
 import { signatureAlgorithms } from '../../src/lib/public-key.ts';
 import { tool } from '../support/process.ts';
+import { createRandom } from '../support/random.ts';
 import { createScope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
 import {
@@ -329,6 +331,23 @@ describe('a signed bundle', () => {
       assert.equal(verdict.ok, opa === 'takes it', verdict.ok ? '' : verdict.reason);
     });
   }
+});
+
+test('signatures that are damaged anywhere say nothing else than before, or are refused', () => {
+  const random = createRandom(5);
+  const intact = Buffer.from(signed['.signatures.json'] ?? '');
+  const [{ digest } = {}, refusals] = [verifiedOf(open(signed, key)), new Set<string>()];
+  for (let i = 0; i < 3000; i++) {
+    const damaged = Buffer.from(intact);
+    for (let times = 0; times <= i % 3; times++) damaged[random.below(damaged.length)] = random.below(256);
+    try {
+      assert.equal(verifiedOf(open({ ...signed, '.signatures.json': damaged }, key))?.digest, digest);
+    } catch (error) {
+      assert.ok(error instanceof BundleError, String(error));
+      refusals.add(error.message);
+    }
+  }
+  assert.ok(refusals.size > 5);
 });
 
 describe('without', () => {
