@@ -110,7 +110,7 @@ distributed_tracing: { type: grpc }
     const text = `
 postern: { nope: 1, paths: loose, evaluation: { memory_bytes: 1, budget: 2 }, identity: { issuers: [{ issuer: i }, { issuer: j, jwks_uri: "ftp://x", algorithms: [HS256, none] }] } }
 plugins: { envoy_ext_authz_grpc: { addr: 1, query: "data.a[_]", grpc-max-recv-msg-size: big } }
-bundles: { a: { service: s, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } }, b: { signing: {} } }
+bundles: { a: { service: s, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } } }
 services: { s: { url: x, credentials: { s3_signing: {} } } }
 `;
     const problems = problemsOf(load(text));
@@ -123,7 +123,6 @@ services: { s: { url: x, credentials: { s3_signing: {} } } }
       'postern.identity.issuers.1.algorithms.0:',
       'plugins.envoy_ext_authz_grpc.addr:',
       'plugins.envoy_ext_authz_grpc.grpc-max-recv-msg-size:',
-      'bundles.b.signing:',
       'services.s.url:',
       'services.s.credentials.s3_signing:',
     ]) {
