@@ -32,6 +32,7 @@ test('links between documents lead somewhere', () => {
   const documents = [
     'README.md',
     'docs/builtins.md',
+    'docs/bundle-sources.md',
     'docs/identity.md',
     'docs/lifecycle.md',
     'docs/operating.md',

@@ -32,7 +32,8 @@ type BundleStatus = {
   last_successful_download?: string;
   last_successful_activation?: string;
   code?: string;
-  http_code?: string;
+  /** What the server answered, when that was it. */
+  http_code?: number;
   message?: string;
 };
 
@@ -96,7 +97,7 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
           log.warn({ bundle: name, cause: message }, 'bundle refused; what was active before stays active');
         status.code = 'bundle_error';
         delete status.http_code;
-        if (error instanceof SourceError && error.status !== undefined) status.http_code = String(error.status);
+        if (error instanceof SourceError && error.status !== undefined) status.http_code = error.status;
         status.message = message;
         options.onFailed(name);
         throw error;
