@@ -37,7 +37,6 @@ export function createHttpSource(client: ServiceClient, address: string, options
     const answer = await client.get({
       url,
       headers: {
-        'user-agent': 'postern',
         'accept-encoding': 'identity',
         prefer: waits ? `${MODES};wait=${longPollMs / 1000}` : MODES,
         ...(sent.length === 0 ? {} : { 'if-none-match': sent.join(', ') }),
