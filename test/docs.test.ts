@@ -33,6 +33,7 @@ test('links between documents lead somewhere', () => {
     'README.md',
     'docs/builtins.md',
     'docs/bundles.md',
+    'docs/bundle-sources.md',
     'docs/identity.md',
     'docs/lifecycle.md',
     'docs/operating.md',

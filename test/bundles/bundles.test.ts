@@ -98,7 +98,7 @@ describe('bundles', () => {
       [one?.active_revision, one?.last_successful_download, one?.message],
       [undefined, NEW_YEAR, undefined],
     );
-    assert.deepEqual([two?.code, two?.http_code], ['bundle_error', '404']);
+    assert.deepEqual([two?.code, two?.http_code], ['bundle_error', 404]);
     assert.match(
       two?.message ?? '',
       /^GET http:\/\/127\.0\.0\.1:[0-9]+\/elsewhere\/two\.tar\.gz: the server answered 404/,
