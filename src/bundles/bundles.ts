@@ -1,4 +1,4 @@
-import type { BundleConfig, ServiceConfig } from '../config/schema.ts';
+import type { BundleConfig, S3Config, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy } from './activate.ts';
@@ -7,6 +7,8 @@ import { BundleError } from './error.ts';
 import { createPoll } from './poll.ts';
 import { createFileSource } from './sources/file.ts';
 import { createHttpSource } from './sources/http.ts';
+import { createOciSource } from './sources/oci.ts';
+import { createS3Source } from './sources/s3.ts';
 import type { BundleSource } from './sources/source.ts';
 import { filesOf } from './unpack.ts';
 
@@ -18,6 +20,8 @@ type Log = {
 export type BundlesOptions<Prepared> = {
   readonly config: { readonly [name: string]: BundleConfig };
   readonly services: { readonly [name: string]: ServiceConfig };
+  readonly s3: S3Config;
+  readonly env: { readonly [name: string]: string | undefined };
   /** Bundles from the command line: read once, and needed for a start. */
   readonly files: readonly { readonly name: string; readonly path: string }[];
   readonly clock: Clock;
@@ -54,7 +58,7 @@ const FIRST_LOOK_MS = 2000;
 
 /** Where policy comes from: every source is looked at, and what is good is activated. Throws BundleError. */
 export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bundles {
-  const { config, services, files, clock, random, log } = options;
+  const { config, files, clock, random, log } = options;
   const statuses = new Map<string, BundleStatus>();
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -106,7 +110,7 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
   const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES));
   const polls = Object.entries(config).map(([name, bundle]) =>
     createPoll({
-      look: lookAt(name, sourceOf(name, bundle, services), bundle.size_limit_bytes),
+      look: lookAt(name, sourceOf(name, bundle, options), bundle.size_limit_bytes),
       minDelayMs: bundle.polling.min_delay_seconds * 1000,
       maxDelayMs: bundle.polling.max_delay_seconds * 1000,
       random,
@@ -132,14 +136,16 @@ export function createBundles<Prepared>(options: BundlesOptions<Prepared>): Bund
 function sourceOf(
   name: string,
   bundle: BundleConfig,
-  services: { readonly [name: string]: ServiceConfig },
+  { services, s3, env }: Pick<BundlesOptions<unknown>, 'services' | 's3' | 'env'>,
 ): BundleSource {
   const { resource = `bundles/${name}`, size_limit_bytes: maxBytes } = bundle;
   if (resource.startsWith('file://')) return createFileSource(resource.slice('file://'.length), maxBytes);
+  if (resource.startsWith('s3://')) return createS3Source(resource, s3);
   const service = bundle.service === undefined ? Object.values(services)[0] : services[bundle.service];
   if (/^https?:\/\//.test(resource)) {
-    return createHttpSource(resource, bundle.service === undefined ? undefined : service);
+    return createHttpSource(resource, bundle.service === undefined ? undefined : service, env);
   }
   if (service === undefined) throw new BundleError(`${name}: no service`);
-  return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service);
+  if (service.type === 'oci') return createOciSource(resource, service, env);
+  return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service, env);
 }

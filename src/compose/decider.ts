@@ -84,6 +84,8 @@ export function createDecider(
     createBundles({
       config: config.bundles,
       services: config.services,
+      s3: config.postern.s3,
+      env: settings.env,
       files,
       clock,
       random: Math.random,

@@ -2,6 +2,7 @@ import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
 import { parse } from 'yaml';
 import { messageOf } from '../lib/message.ts';
+import { addressProblems, serviceProblems } from './bundle-addresses.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -78,7 +79,8 @@ function notYetSafe(tree: Tree): string[] {
   for (const [name, service] of each('services')) {
     const credentials = isTree(service['credentials']) ? service['credentials'] : {};
     for (const kind of Object.keys(credentials)) {
-      if (kind !== 'bearer') problems.push(`services.${name}.credentials.${kind}: not available in this version`);
+      if (kind !== 'bearer' && kind !== 's3_signing')
+        problems.push(`services.${name}.credentials.${kind}: not available in this version`);
     }
   }
   return problems;
@@ -157,6 +159,7 @@ function contradictionsIn(
 ): string[] {
   const problems: string[] = [];
   const services = isSound('services') ? Object.keys(config.services) : [];
+  if (isSound('services')) problems.push(...Object.entries(config.services).flatMap(serviceProblems));
   for (const [name, bundle] of isSound('bundles') && isSound('services') ? Object.entries(config.bundles) : []) {
     const { service, resource, polling } = bundle;
     if (polling.min_delay_seconds > polling.max_delay_seconds) {
@@ -165,7 +168,8 @@ function contradictionsIn(
     if (service !== undefined && !services.includes(service)) {
       problems.push(`bundles.${name}.service: no service is called ${service}`);
     }
-    const isAbsolute = resource !== undefined && /^(?:https?|file):\/\//.test(resource);
+    problems.push(...addressProblems(name, bundle, config.services));
+    const isAbsolute = resource !== undefined && /^(?:https?|file|s3):\/\//.test(resource);
     if (service === undefined && !isAbsolute && services.length !== 1) {
       problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
     }

@@ -20,7 +20,82 @@ const names = (description: string) =>
 const section = <T extends Type.TProperties>(properties: T, extra: object = {}) =>
   Type.Object(properties, { default: {}, ...extra });
 
+const region = () => Type.Optional(text("Region. Without it the environment's AWS_REGION counts."));
+const session = text("Name of the role's session.", { default: 'open-policy-agent' });
+const domain = () => Type.Optional(text('Domain of AWS, where STS is. AWS_DOMAIN, or amazonaws.com.'));
+/** Where keys of AWS come from: one of these, or the first of several that has some. */
+const awsKeys = {
+  environment_credentials: Type.Optional(
+    Type.Object({}, { description: 'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION.' }),
+  ),
+  web_identity_credentials: Type.Optional(
+    Type.Object(
+      {
+        aws_region: region(),
+        iam_role_arn: Type.Optional(text('The role. AWS_ROLE_ARN.')),
+        web_identity_token_file: Type.Optional(text('File with the token. AWS_WEB_IDENTITY_TOKEN_FILE.')),
+        session_name: session,
+        aws_domain: domain(),
+      },
+      { description: 'A role, assumed by the token of a service account (EKS).' },
+    ),
+  ),
+  profile_credentials: Type.Optional(
+    Type.Object(
+      {
+        path: Type.Optional(text('Credentials file. AWS_SHARED_CREDENTIALS_FILE, or ~/.aws/credentials.')),
+        profile: Type.Optional(text('Profile. AWS_PROFILE, or `default`.')),
+        aws_region: region(),
+      },
+      { description: 'A profile of a credentials file, read for every request.' },
+    ),
+  ),
+  metadata_credentials: Type.Optional(
+    Type.Object(
+      {
+        aws_region: region(),
+        iam_role: Type.Optional(text('Role of the EC2 instance. Without it a container counts.')),
+      },
+      { description: 'The metadata service of EC2 (version 2), or that of the container (ECS, EKS).' },
+    ),
+  ),
+};
+
+const s3Signing = Type.Object(
+  {
+    service: Type.Optional(text('AWS service that the signature is for: `s3`, with `type: oci` only `ecr`.')),
+    signature_version: Type.Literal('4', { description: 'Version of the signature.', default: '4' }),
+    ...awsKeys,
+    assume_role_credentials: Type.Optional(
+      Type.Object(
+        {
+          aws_region: region(),
+          iam_role_arn: Type.Optional(text('The role. AWS_ROLE_ARN.')),
+          session_name: session,
+          aws_domain: domain(),
+          aws_signing: Type.Object(awsKeys, { description: 'Where the keys that may assume the role come from.' }),
+        },
+        { description: 'A role, assumed through STS.' },
+      ),
+    ),
+    sso_credentials: Type.Optional(
+      Type.Object(
+        {
+          path: Type.Optional(text('Configuration file. AWS_CONFIG_FILE, or ~/.aws/config.')),
+          profile: Type.Optional(text('Profile. AWS_PROFILE, or `default`.')),
+          aws_region: region(),
+        },
+        { description: 'A profile with IAM Identity Center, after `aws sso login`.' },
+      ),
+    ),
+  },
+  { description: 'AWS signature version 4, from the first of these that has keys.' },
+);
+
 const service = Type.Object({
+  type: Type.Optional(
+    Type.Literal('oci', { description: 'The service is an OCI registry, and bundles are images in it.' }),
+  ),
   url: text('Base URL of the service.', { pattern: '^https?://' }),
   headers: Type.Record(Type.String(), Type.String(), { description: 'Headers sent with each request.', default: {} }),
   response_header_timeout_seconds: seconds('How long to wait for the response headers.', 10, 0.001),
@@ -37,15 +112,21 @@ const service = Type.Object({
             strict,
           ),
         ),
+        s3_signing: Type.Optional(s3Signing),
       },
-      { ...strict, description: 'How Postern identifies itself to the service. `bearer` is supported so far.' },
+      {
+        ...strict,
+        description: 'How Postern identifies itself to the service. `bearer` and `s3_signing` are supported so far.',
+      },
     ),
   ),
 });
 
 const bundle = Type.Object({
   resource: Type.Optional(
-    text('Path below the service, or a whole URL, or `file:///…`. `bundles/NAME` when left out, as OPA has it.'),
+    text(
+      'Path below the service, or a whole URL, `s3://BUCKET/KEY` or `file:///…`; with `type: oci` the image. `bundles/NAME` when left out, as OPA has it.',
+    ),
   ),
   service: Type.Optional(text('Name of an entry of `services`. Optional when there is exactly one.')),
   polling: section({
@@ -277,6 +358,18 @@ const postern = section(
       },
       strict,
     ),
+    s3: section(
+      {
+        endpoint: Type.Optional(
+          text('URL of the S3 server. Without it AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, or that of AWS.', {
+            pattern: '^https?://',
+          }),
+        ),
+        region: Type.Optional(text('Region. Without it AWS_REGION, or that of the profile.')),
+        force_path_style: flag('Name the bucket in the path, not in the host; most servers but AWS need it.', false),
+      },
+      strict,
+    ),
     http_send: section(
       {
         allow_hosts: Type.Array(
@@ -349,5 +442,7 @@ export const configSchema = Type.Object({
 export type Config = Static<typeof configSchema>;
 export type ServiceConfig = Static<typeof service>;
 export type BundleConfig = Static<typeof bundle>;
+export type S3SigningConfig = Static<typeof s3Signing>;
+export type S3Config = Config['postern']['s3'];
 export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;

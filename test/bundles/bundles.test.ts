@@ -47,6 +47,8 @@ async function setUp(scope: Scope, over: Partial<BundlesOptions<Policy>> = {}) {
   const bundles = createBundles<Policy>({
     config: {},
     services: { ci: { url, headers: {}, response_header_timeout_seconds: 10 } },
+    s3: { force_path_style: false },
+    env: {},
     files: [],
     clock: { wallMs: () => Date.UTC(2026, 0, 1), monotonicMs: () => 0 },
     random: () => 0,

@@ -4,6 +4,8 @@ import { readBounded } from '../../lib/bounded-body.ts';
 import { readLimited } from '../../lib/read-limited.ts';
 import { BundleError } from '../error.ts';
 import { bundleLimits } from '../unpack.ts';
+import type { Env } from './credentials/aws-keys.ts';
+import { createS3Signing } from './credentials/s3-signing.ts';
 import type { BundleSource } from './source.ts';
 
 const DOWNLOAD_MS = 60_000;
@@ -13,20 +15,23 @@ const MAX_TOKEN_BYTES = 65_536;
  * A bundle on an HTTP server, asked for with the tag of the active one (RFC 9110 section 13.1.2, If-None-Match). A
  * redirect is not followed: it could carry credentials elsewhere.
  */
-export function createHttpSource(url: string, service: ServiceConfig | undefined): BundleSource {
+export function createHttpSource(url: string, service: ServiceConfig | undefined, env: Env = {}): BundleSource {
+  const signing = service?.credentials?.s3_signing;
+  const sign = signing === undefined ? undefined : createS3Signing(signing, env);
   return async (tag, signal) => {
     const isConditional = tag !== undefined && tag !== '';
+    const headers = {
+      ...service?.headers,
+      ...(await authorization(service)),
+      ...(isConditional ? { 'if-none-match': tag } : {}),
+      'accept-encoding': 'identity',
+    };
     const response = await request(url, {
-      headers: {
-        ...service?.headers,
-        ...(await authorization(service)),
-        ...(isConditional ? { 'if-none-match': tag } : {}),
-        'accept-encoding': 'identity',
-      },
+      headers: { ...headers, ...(await sign?.({ method: 'GET', url: new URL(url), headers })) },
       headersTimeout: (service?.response_header_timeout_seconds ?? 10) * 1000,
       signal: AbortSignal.any([signal, AbortSignal.timeout(DOWNLOAD_MS)]),
     });
-    const { statusCode, headers, body } = response;
+    const { statusCode, body } = response;
     if (statusCode === 304) {
       await body.dump({ limit: 65_536, signal });
       // Taken at its word, a server that always says so would leave us without a policy and without an error.
@@ -38,11 +43,11 @@ export function createHttpSource(url: string, service: ServiceConfig | undefined
       const redirect = statusCode >= 300 && statusCode < 400 ? '; redirects are not followed' : '';
       throw new BundleError(`the server answered ${statusCode}${redirect}`);
     }
-    const announced = headers['content-length'];
+    const announced = response.headers['content-length'];
     const bytes = await readBounded(body, bundleLimits.packed);
     if (typeof announced === 'string' && Number(announced) !== bytes.length)
       throw new BundleError('the download is short');
-    const etag = headers['etag'];
+    const etag = response.headers['etag'];
     return { kind: 'new', content: { archive: bytes }, tag: typeof etag === 'string' ? etag : '' };
   };
 }
