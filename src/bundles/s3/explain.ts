@@ -32,6 +32,7 @@ const causes: { readonly [code: string]: string } = {
   ConditionalRequestConflict: 'somebody else is changing the object',
   CredentialsProviderError: NO_KEYS,
   TimeoutError: 'the server does not answer in time',
+  ETIMEDOUT: 'the server does not answer in time',
 };
 
 /** What went wrong with an object, and what to do about it. Of what the server wrote only its code is quoted. */
@@ -44,8 +45,10 @@ export function explainS3({ bucket, key }: S3Address, wanted: 'read' | 'write', 
 function causeOf(error: unknown): string {
   if (error instanceof BundleError || error instanceof BodyTooLarge) return error.message;
   if (!(error instanceof Error)) return 'failed';
-  if (error.message === 'Region is missing') return 'no region; set AWS_REGION or postern.s3.region';
   const status = statusOf(error);
+  if (status === undefined && /^region /i.test(error.message)) {
+    return 'no region, or none that is valid; set AWS_REGION or postern.s3.region';
+  }
   const code = codeOf(error);
   const known = Object.hasOwn(causes, code) ? causes[code] : undefined;
   if (status === undefined) return known ?? (/^E[A-Z_]+$/.test(code) ? `the connection failed (${code})` : code);

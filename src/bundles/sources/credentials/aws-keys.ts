@@ -68,7 +68,12 @@ function placesOf(config: Signing, env: Env): readonly Place[] {
     add('profile_credentials', profile.aws_region, fromProfile(profile, env), hint);
   }
   if (metadata !== undefined) {
-    add('metadata_credentials', metadata.aws_region, fromMetadata(metadata, env), 'the metadata service gave none');
+    add(
+      'metadata_credentials',
+      metadata.aws_region,
+      fromMetadata(metadata, env),
+      'the metadata service gave none; of EC2 version 2 is needed',
+    );
   }
   if (sso !== undefined) {
     const name = profileOf(sso.profile, env);
@@ -192,11 +197,13 @@ function needed(env: Env, name: string): string {
   return value;
 }
 
+const NOTHING_THERE = new Set(['CredentialsProviderError', 'TokenProviderError', 'InstanceMetadataV1FallbackError']);
+
 /** Ours say what is missing; of others only names are told, since their text may quote what they have read. */
 function causeOf(error: unknown, hint: string): string {
   if (error instanceof BundleError) return error.message;
   if (!(error instanceof Error)) return 'failed';
-  if (error.name === 'CredentialsProviderError' || error.name === 'TokenProviderError') return hint;
+  if (NOTHING_THERE.has(error.name)) return hint;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
   const path = 'path' in error && typeof error.path === 'string' ? ` ${error.path}` : '';
   return /^[\w.]{1,64}$/.test(code) ? `${code}${path}` : 'failed';
