@@ -30,7 +30,7 @@ export type Ask = {
   readonly maxBytes: number;
 };
 
-export type Answer = { readonly status: number; readonly digest: string | undefined; readonly body: Buffer };
+type Answer = { readonly status: number; readonly digest: string | undefined; readonly body: Buffer };
 export type Registry = (ask: Ask, signal: AbortSignal) => Promise<Answer>;
 
 const MAX_REDIRECTS = 5;
@@ -44,7 +44,7 @@ const MAX_ERROR_BYTES = 65_536;
  */
 export function createRegistry({ url, credentials, headers: fixed, headersMs, dispatcher }: RegistryOptions): Registry {
   const { origin, protocol, hostname } = new URL(url);
-  const isTrusted = protocol === 'https:' || isLoopback(hostname);
+  const isLocal = isLoopback(hostname);
   let token: string | undefined;
 
   const send = (target: URL, method: 'GET' | 'HEAD', headers: Headers, signal: AbortSignal) =>
@@ -97,8 +97,12 @@ export function createRegistry({ url, credentials, headers: fixed, headersMs, di
     realm.searchParams.set('scope', scope ?? `repository:${repository}:pull`);
     const headers = { accept: 'application/json' };
     const own = await credentials({ method: 'GET', url: realm, headers });
-    const isSafe = isTrusted && (realm.protocol === 'https:' || isLoopback(realm.hostname));
-    if (realm.origin !== origin && !isSafe && Object.keys(own).length > 0) {
+    // Only what nobody on the way could have written may send credentials elsewhere, and only to where nobody reads them.
+    const isSafe =
+      realm.origin === origin ||
+      (realm.protocol === 'https:' && (protocol === 'https:' || isLocal)) ||
+      (isLocal && isLoopback(realm.hostname));
+    if (!isSafe && Object.keys(own).length > 0) {
       throw new BundleError(`tokens are at ${realm.host}, to which credentials could not be sent safely`);
     }
     const { statusCode, body } = await send(realm, 'GET', { ...headers, ...own }, signal);
