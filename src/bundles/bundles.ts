@@ -146,6 +146,6 @@ function sourceOf(
     return createHttpSource(resource, bundle.service === undefined ? undefined : service, env);
   }
   if (service === undefined) throw new BundleError(`${name}: no service`);
-  if (service.type === 'oci') return createOciSource(resource, service, env);
+  if (service.type === 'oci') return createOciSource(resource, service, { env });
   return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service, env);
 }

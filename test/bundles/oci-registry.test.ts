@@ -23,6 +23,7 @@ function setUp(
   const agent = new MockAgent();
   agent.disableNetConnect();
   const sent: Sent[] = [];
+  const peers: string[] = [];
   const origins = [
     url,
     'https://auth.example.com',
@@ -48,9 +49,12 @@ function setUp(
     credentials: async () => ({ ...own }),
     headers: {},
     headersMs: 1000,
-    dispatcher: agent,
+    dispatcherFor: async (target, peer) => {
+      peers.push(`${peer} ${target.origin}`);
+      return agent;
+    },
   });
-  return { look: () => registry(ask, never), sent };
+  return { look: () => registry(ask, never), sent, peers };
 }
 
 const tokensAt =
@@ -63,12 +67,17 @@ const tokensAt =
 
 describe('credentials of a registry', () => {
   test('go to the place of tokens that it names, and the token back to it', async () => {
-    const { look, sent } = setUp('https://registry.example.com', tokensAt('https://auth.example.com'));
+    const { look, sent, peers } = setUp('https://registry.example.com', tokensAt('https://auth.example.com'));
     assert.equal((await look()).body.toString(), 'blob');
     assert.deepEqual(sent, [
       ['https://registry.example.com/v2/r/blobs/x', 'Basic secret'],
       ['https://auth.example.com/token?service=s&scope=repository%3Ar%3Apull', 'Basic secret'],
       ['https://registry.example.com/v2/r/blobs/x', 'Bearer t'],
+    ]);
+    assert.deepEqual(peers, [
+      'service https://registry.example.com',
+      'authority https://auth.example.com',
+      'service https://registry.example.com',
     ]);
   });
 
@@ -94,6 +103,15 @@ describe('credentials of a registry', () => {
     const safe = setUp('https://registry.example.com', to('https://auth.example.com/blob'));
     assert.equal((await safe.look()).body.toString(), 'blob');
     assert.deepEqual(safe.sent[1], ['https://auth.example.com/blob', undefined]);
+    assert.equal(safe.peers[1], 'stranger https://auth.example.com');
+    const back = setUp('https://registry.example.com', ([url]): Reply => {
+      if (url.endsWith('/back')) return { status: 200 };
+      const isHome = url.startsWith('https://registry');
+      const location = isHome ? 'https://auth.example.com/blob' : 'https://registry.example.com/back';
+      return { status: 307, headers: { location } };
+    });
+    await back.look();
+    assert.deepEqual(back.sent[2], ['https://registry.example.com/back', undefined]);
     const { look } = setUp('https://registry.example.com', to('http://cdn.example.com/blob'));
     await assert.rejects(look(), /redirects to where it is not safe to go/);
   });

@@ -28,7 +28,7 @@ const serviceAt = (url: string, bearer?: object): ServiceConfig => ({
 const basic = (token = `${puller.name}:${puller.password}`) => ({ scheme: 'Basic', token });
 const authorization = `Basic ${Buffer.from(`${puller.name}:${puller.password}`).toString('base64')}`;
 const sourceOf = (reference: string, service: ServiceConfig) =>
-  unpacked(createOciSource(reference, service, {}), LIMIT);
+  unpacked(createOciSource(reference, service, { env: {} }), LIMIT);
 
 describeBundleSource('an OCI registry', async (scope): Promise<Place> => {
   const registry = await startRegistry(scope);
@@ -38,7 +38,7 @@ describeBundleSource('an OCI registry', async (scope): Promise<Place> => {
     pushed = await registry.push('org/policies', 'latest', bytes);
   };
   return {
-    source: (maxBytes) => unpacked(createOciSource(reference, serviceAt(registry.url), {}), maxBytes),
+    source: (maxBytes) => unpacked(createOciSource(reference, serviceAt(registry.url), { env: {} }), maxBytes),
     put: (entries) => put(bundleOf(entries)),
     spoil: () => put(good.subarray(0, good.length / 2)),
     remove: () => registry.remove('org/policies', pushed?.digest ?? ''),
@@ -99,7 +99,11 @@ describe('an image', () => {
       'ghcr.io/x:',
       'ghcr.io/x@sha256:00',
     ]) {
-      assert.throws(() => createOciSource(name, serviceAt('http://127.0.0.1:1'), {}), { name: 'BundleError' }, name);
+      assert.throws(
+        () => createOciSource(name, serviceAt('http://127.0.0.1:1'), { env: {} }),
+        { name: 'BundleError' },
+        name,
+      );
     }
   });
 });
@@ -385,7 +389,11 @@ describe('ECR', () => {
       AWS_REGION: 'eu-1',
       AWS_ENDPOINT_URL_ECR: ecr,
     };
-    const source = createOciSource(`${registry.host}/policies:v1`, { ...serviceAt(registry.url), credentials }, env);
+    const source = createOciSource(
+      `${registry.host}/policies:v1`,
+      { ...serviceAt(registry.url), credentials },
+      { env },
+    );
     assert.equal((await source(undefined, never)).kind, 'new');
     assert.deepEqual(asked, [['POST', 'AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken', ['AKID', 'eu-1']]]);
   });

@@ -37,6 +37,17 @@ describe('a signature', () => {
     assert.equal(headers['x-amz-content-sha256'], createHash('sha256').digest('hex'));
   });
 
+  test('of a request that was signed before leaves nothing of that', async () => {
+    const config = signing({ environment_credentials: {} });
+    const first = await createS3Signing(config, { ...env, AWS_SESSION_TOKEN: 'old' })(request);
+    const again = await createS3Signing(config, env)({ ...request, headers: { ...request.headers, ...first } });
+    assert.equal(again['x-amz-security-token'], undefined);
+    assert.match(
+      again['authorization'] ?? '',
+      /SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-request-payer,/,
+    );
+  });
+
   test('for another service names that', async () => {
     const headers = await createS3Signing(
       signing({ service: 'execute-api', environment_credentials: {} }),

@@ -5,20 +5,26 @@ import { type Challenge, readChallenge } from './challenge.ts';
 
 type Headers = Readonly<Record<string, string>>;
 
+/** Headers with which Postern identifies itself. */
+export type Credentials = (request: {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Headers;
+  readonly wasRefused: boolean;
+}) => Promise<Headers>;
+
+/** What sends requests to the registry, to where it has its tokens, or to where it redirects. */
+export type DispatcherFor = (url: URL, peer: 'service' | 'authority' | 'stranger') => Promise<Dispatcher>;
+
 export type RegistryOptions = {
   /** Origin of the registry. */
   readonly url: string;
-  /** Headers with which Postern identifies itself there. */
-  readonly credentials: (request: {
-    readonly method: string;
-    readonly url: URL;
-    readonly headers: Headers;
-  }) => Promise<Headers>;
+  readonly credentials: Credentials;
   /** Sent to the registry, and nowhere else. */
   readonly headers: Headers;
   readonly headersMs: number;
-  /** For connections with TLS settings of their own. */
-  readonly dispatcher?: Dispatcher;
+  /** For connections with settings of their own. */
+  readonly dispatcherFor?: DispatcherFor | undefined;
 };
 
 export type Ask = {
@@ -42,23 +48,32 @@ const MAX_ERROR_BYTES = 65_536;
  * to the registry itself and to that place, tokens to the registry; wherever a redirect leads, neither does. Rejects
  * with BundleError; an answer that is none of 200, 404 and 405 is an error as well.
  */
-export function createRegistry({ url, credentials, headers: fixed, headersMs, dispatcher }: RegistryOptions): Registry {
-  const { origin, protocol, hostname } = new URL(url);
+export function createRegistry(options: RegistryOptions): Registry {
+  const { credentials, headersMs, dispatcherFor } = options;
+  const { origin, protocol, hostname } = new URL(options.url);
   const isLocal = isLoopback(hostname);
   let token: string | undefined;
 
-  const send = (target: URL, method: 'GET' | 'HEAD', headers: Headers, signal: AbortSignal) =>
-    request(target, {
+  async function send(
+    target: URL,
+    peer: Parameters<DispatcherFor>[1],
+    method: 'GET' | 'HEAD',
+    headers: Headers,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    return request(target, {
       method,
       headers: { ...headers, 'accept-encoding': 'identity' },
       headersTimeout: headersMs,
       signal,
-      ...(dispatcher === undefined ? {} : { dispatcher }),
+      ...(dispatcherFor === undefined ? {} : { dispatcher: await dispatcherFor(target, peer) }),
     });
+  }
 
   async function ownHeaders(method: string, url: URL, accept: string): Promise<Headers> {
-    const headers = { ...fixed, accept };
-    return { ...headers, ...(token === undefined ? await credentials({ method, url, headers }) : bearer(token)) };
+    const headers = { ...options.headers, accept };
+    const ask = { method, url, headers, wasRefused: false };
+    return { ...headers, ...(token === undefined ? await credentials(ask) : bearer(token)) };
   }
 
   /** The answer after redirects, and whether it is still the registry's. */
@@ -68,20 +83,18 @@ export function createRegistry({ url, credentials, headers: fixed, headersMs, di
   ): Promise<{ response: Dispatcher.ResponseData; isOurs: boolean }> {
     const { method, accept } = ask;
     let target = new URL(`/v2/${ask.path}`, origin);
+    let isOurs = true;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-      const isOurs = target.origin === origin;
-      const response = await send(
-        target,
-        method,
-        isOurs ? await ownHeaders(method, target, accept) : { accept },
-        signal,
-      );
+      const headers = isOurs ? await ownHeaders(method, target, accept) : { accept };
+      const response = await send(target, isOurs ? 'service' : 'stranger', method, headers, signal);
       const { location } = response.headers;
       if (response.statusCode < 300 || response.statusCode >= 400 || typeof location !== 'string') {
         return { response, isOurs };
       }
       await response.body.dump({ limit: MAX_ERROR_BYTES, signal });
       target = redirected(target, location);
+      // For good: what another origin refers to is its choice, not the registry's.
+      isOurs &&= target.origin === origin;
     }
     throw new BundleError('the registry redirects without an end');
   }
@@ -96,7 +109,7 @@ export function createRegistry({ url, credentials, headers: fixed, headersMs, di
     if (service !== undefined) realm.searchParams.set('service', service);
     realm.searchParams.set('scope', scope ?? `repository:${repository}:pull`);
     const headers = { accept: 'application/json' };
-    const own = await credentials({ method: 'GET', url: realm, headers });
+    const own = await credentials({ method: 'GET', url: realm, headers, wasRefused: false });
     // Only what nobody on the way could have written may send credentials elsewhere, and only to where nobody reads them.
     const isSafe =
       realm.origin === origin ||
@@ -105,7 +118,8 @@ export function createRegistry({ url, credentials, headers: fixed, headersMs, di
     if (!isSafe && Object.keys(own).length > 0) {
       throw new BundleError(`tokens are at ${realm.host}, to which credentials could not be sent safely`);
     }
-    const { statusCode, body } = await send(realm, 'GET', { ...headers, ...own }, signal);
+    const peer = realm.origin === origin ? 'service' : 'authority';
+    const { statusCode, body } = await send(realm, peer, 'GET', { ...headers, ...own }, signal);
     const bytes = await readBounded(body, MAX_TOKEN_BYTES);
     if (statusCode !== 200) throw new BundleError(`${realm.host} gave no token (${statusCode}); check the credentials`);
     return readToken(bytes, realm.host);

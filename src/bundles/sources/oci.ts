@@ -10,7 +10,7 @@ import {
   missingLayer,
   readManifest,
 } from '../oci/manifest.ts';
-import { createRegistry, type Registry } from '../oci/registry.ts';
+import { type Credentials, createRegistry, type DispatcherFor, type Registry } from '../oci/registry.ts';
 import { bundleLimits } from '../unpack.ts';
 import type { Env } from './credentials/aws-keys.ts';
 import { createOciCredentials } from './credentials/oci.ts';
@@ -21,21 +21,30 @@ const DOWNLOAD_MS = 60_000;
 const MAX_DEPTH = 4;
 const MAX_MANIFESTS = 32;
 
+export type OciParts = {
+  readonly env: Env;
+  /** For services with other credentials than `bearer` and `s3_signing`. */
+  readonly credentials?: Credentials;
+  /** Connections as the service has them. */
+  readonly dispatcherFor?: DispatcherFor;
+};
+
 /**
  * A bundle in an OCI registry: the first layer of OPA's type, in the image that a tag or a digest names. As OPA has it,
  * the registry is the one of the service, whatever the reference begins with. A version's tag is the digest of its
  * manifest; whatever is downloaded must have the digest by which it is named. Throws BundleError.
  */
-export function createOciSource(resource: string, service: ServiceConfig, env: Env): BundleSource {
+export function createOciSource(resource: string, service: ServiceConfig, parts: OciParts): BundleSource {
   const image = parseOciReference(resource);
   if (image === undefined) {
     throw new BundleError(`${resource}: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST is expected`);
   }
   const registry = createRegistry({
     url: service.url,
-    credentials: createOciCredentials(service, env),
+    credentials: createOciCredentials(service, parts.env, parts.credentials ?? (async () => ({}))),
     headers: service.headers,
     headersMs: service.response_header_timeout_seconds * 1000,
+    dispatcherFor: parts.dispatcherFor,
   });
   return async (tag, signal) => {
     try {

@@ -3,6 +3,7 @@ import type { ServiceConfig } from '../../../config/schema.ts';
 import { readBounded } from '../../../lib/bounded-body.ts';
 import { readLimited } from '../../../lib/read-limited.ts';
 import { BundleError } from '../../error.ts';
+import type { Credentials } from '../../oci/registry.ts';
 import { createAwsKeys, type Env } from './aws-keys.ts';
 import { signAws } from './s3-signing.ts';
 
@@ -14,13 +15,13 @@ const MARGIN_MS = 300_000;
 
 /**
  * Credentials of an OCI registry, as OPA has them: `bearer` is `USER:PASSWORD` or a token as it stands, and sent in
- * base64; with `s3_signing` ECR is asked for a token.
+ * base64; with `s3_signing` ECR is asked for a token. Where there is neither, `others` count.
  */
-export function createOciCredentials({ credentials }: ServiceConfig, env: Env): () => Promise<Headers> {
+export function createOciCredentials({ credentials }: ServiceConfig, env: Env, others: Credentials): Credentials {
   if (credentials?.s3_signing !== undefined) return createEcrCredentials(credentials.s3_signing, env);
   const bearer = credentials?.bearer;
+  if (bearer === undefined) return others;
   return async (): Promise<Headers> => {
-    if (bearer === undefined) return {};
     const token =
       bearer.token_path === undefined
         ? bearer.token

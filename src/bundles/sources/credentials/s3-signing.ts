@@ -21,6 +21,9 @@ export function createS3Signing(
   return async (request) => signAws(request, '', config.service ?? 's3', await keys());
 }
 
+/** Left over when a request is signed anew. */
+const OF_A_SIGNATURE = new Set(['x-amz-date', 'x-amz-security-token', 'x-amz-content-sha256']);
+
 /** The headers that sign a request with this body. */
 export async function signAws(
   { method, url, headers }: Unsigned,
@@ -41,7 +44,7 @@ export async function signAws(
   // AWS wants these signed; whatever a proxy may change on the way is better left out.
   const signed = Object.entries(headers)
     .map(([name, value]) => [name.toLowerCase(), value] as const)
-    .filter(([name]) => name.startsWith('x-amz-') || name === 'content-type');
+    .filter(([name]) => (name.startsWith('x-amz-') && !OF_A_SIGNATURE.has(name)) || name === 'content-type');
   const request = await signer.sign({
     method,
     protocol: url.protocol,
