@@ -8,6 +8,7 @@ import { serveHere, serveInWorkers } from './compose/front.ts';
 import { inspectBundle } from './compose/inspect.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
+import { createKeptDecisions } from './compose/store/kept-decisions.ts';
 import { runWorker } from './compose/workers/worker.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
@@ -49,19 +50,28 @@ async function startServer(settings: Settings): Promise<Running> {
     keyAges: front.keyAges,
     bundleAges: source.ages,
   });
+  const kept = createKeptDecisions(settings, metrics, clock);
   const apiParts: ApiParts = {
     pin: front.pin,
     isReady: front.isReady,
     isDraining: () => draining,
-    status: () => ({ labels: { version, ...config.labels }, bundles: source.status(), ...front.status() }),
+    status: () => ({
+      labels: { version, ...config.labels },
+      bundles: source.status(),
+      ...front.status(),
+      ...kept?.status(),
+    }),
     config: hideSecrets(config) as object,
     metrics,
+    decisions: kept?.api,
     newDecisionId: () => uuid7(clock.wallMs()),
     defaultDecision: config.default_decision.replace(/^\/+|\/+$/g, ''),
   };
   const addresses = { api: '', diagnostic: '' };
 
   const parts: readonly Part[] = [
+    // Stopped last: what is written down until then is taken in.
+    ...(kept === undefined ? [] : [kept.part]),
     ...front.before,
     source.part,
     ...front.after,

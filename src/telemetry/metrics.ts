@@ -9,6 +9,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
+import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
 const LATENCY_BUCKETS = [
@@ -33,7 +34,7 @@ export type Observed = {
 };
 
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
-export type Metrics = {
+export type Metrics = StoreMetrics & {
   readonly decided: (record: DecisionRecord) => void;
   readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
   readonly bundleActivated: (bundle: string, atMs: number) => void;
@@ -171,6 +172,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logFailed: () => logErrors.inc(),
     ...tls,
     ...geoip,
+    ...createStoreMetrics(registry),
     observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges }) => {
       new Gauge({
         name: 'postern_bundle_age_seconds',
