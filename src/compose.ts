@@ -8,7 +8,7 @@ import { serveHere, serveInWorkers } from './compose/front.ts';
 import { inspectBundle } from './compose/inspect.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
-import { createKeptDecisions } from './compose/store/kept-decisions.ts';
+import { createKeptDecisions, openDecisions } from './compose/store/kept-decisions.ts';
 import { runWorker } from './compose/workers/worker.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
@@ -145,5 +145,5 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
   }
 }
 
-export const commands: Commands = { startServer, askOffline, askServer, inspectBundle };
+export const commands: Commands = { startServer, askOffline, askServer, inspectBundle, openDecisions };
 export { runWorker };

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.ts';
+import type { DecisionQueries } from '../decisions/query/queries.ts';
 import type { Pipe } from '../lib/channel.ts';
 import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
 import type { ModuleReport } from '../policy/admission.ts';
@@ -83,7 +84,14 @@ export type BundleReport = {
 /** Looks at a bundle file or folder as activation would. Rejects when there is nothing to look at. */
 export type InspectBundle = (file: string, config: Config) => Promise<BundleReport>;
 
+/** Opens a folder of decisions for reading only. Rejects when there is none. */
+export type OpenDecisions = (
+  folder: string,
+  io: Pick<Io, 'spawnStore' | 'stderr'>,
+) => Promise<{ readonly queries: DecisionQueries; readonly close: () => Promise<void> }>;
+
 export type Commands = {
+  readonly openDecisions: OpenDecisions;
   readonly inspectBundle: InspectBundle;
   readonly startServer: StartServer;
   readonly askOffline: AskOffline;

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { logFormats, logLevels } from '../telemetry/logger.ts';
 import { type CheckFlags, check } from './check.ts';
+import { addDecisionCommands } from './decisions/program.ts';
 import { type InspectFlags, inspect } from './inspect.ts';
 import type { Commands, Io } from './ports.ts';
 import { type RunFlags, run } from './run.ts';
@@ -69,6 +70,8 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
     .action(async (file: string, flags: InspectFlags) => {
       exitCode = await inspect(file, flags, io, commands.inspectBundle);
     });
+
+  addDecisionCommands(program, io, commands.openDecisions, (code) => (exitCode = code));
 
   program
     .command('version')
