@@ -23,7 +23,9 @@ export async function takeInventory(parts: {
 }): Promise<Inventory> {
   const { database, folder, onUnreadable } = parts;
   // For reading only, it need not be there.
-  const found = (await readdir(folder, { recursive: true }).catch(() => [])).filter((file) => file.endsWith('.parquet')).sort();
+  const found = (await readdir(folder, { recursive: true }).catch(() => []))
+    .filter((file) => file.endsWith('.parquet'))
+    .sort();
   const facts = new Map<string, FileFacts>();
   const named: string[] = [];
   for (const file of found.map((each) => join(folder, each))) {
