@@ -42,11 +42,12 @@ async function startServer(settings: Settings): Promise<Running> {
     isDraining: () => draining,
   };
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
-  const source = createPolicySource(settings, clock, metrics, front.prepare);
+  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale);
   metrics.observe({
     isReady: front.isReady,
     wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0,
     keyAges: front.keyAges,
+    bundleAges: source.ages,
   });
   const apiParts: ApiParts = {
     pin: front.pin,
@@ -118,7 +119,7 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
     record: (record) => (seen = record),
     onReadiness: () => {},
   });
-  const source = createPolicySource(settings, clock, metrics, plane.policy.prepare);
+  const source = createPolicySource(settings, clock, metrics, plane.policy.prepare, plane.policy.setStale);
   const stop = await startAll([plane.policy.part, source.part, ...plane.parts], () => {});
   try {
     const request = readRequest(requestBytes(question));

@@ -27,12 +27,15 @@ export type ActivationParts = {
   readonly prepare: (policy: Policy) => Promise<Prepared>;
 };
 
+export type Activated = {
+  readonly kind: Read['kind'];
+  /** Revisions that serve now and did not before; none while other bundles are still to come. */
+  readonly fresh: ReadonlyMap<string, string>;
+};
+
 export type Activation = {
-  /**
-   * Takes a new version of one bundle. Resolves with the revisions that serve now and did not before; with none while
-   * other bundles are still to come. Rejects when it cannot serve, and then what served before still does.
-   */
-  readonly offer: (name: string, offer: Offer) => Promise<ReadonlyMap<string, string>>;
+  /** Takes a new version of one bundle. Rejects when it cannot serve, and then what served before still does. */
+  readonly offer: (name: string, offer: Offer) => Promise<Activated>;
 };
 
 /** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
@@ -41,10 +44,10 @@ export function createActivation({ names, read, prepare }: ActivationParts): Act
   let last: Promise<unknown> = Promise.resolve();
   const waiting = new Set<string>();
 
-  async function activate(name: string, offer: Offer): Promise<ReadonlyMap<string, string>> {
+  async function activate(name: string, offer: Offer): Promise<Activated> {
     const isComplete = names.every((needed) => needed === name || accepted.has(needed));
     const others = new Map([...accepted].filter(([other]) => other !== name));
-    const { bundle, merged } = await read({
+    const { kind, bundle, merged } = await read({
       ...offer,
       name,
       current: accepted.get(name),
@@ -54,10 +57,10 @@ export function createActivation({ names, read, prepare }: ActivationParts): Act
     if (merged !== undefined) await (await prepare(policyOf(next, merged))).commit();
     accepted = next;
     waiting.add(name);
-    if (merged === undefined) return new Map();
+    if (merged === undefined) return { kind, fresh: new Map() };
     const fresh = [...waiting].map((each) => [each, next.get(each)?.revision ?? ''] as const);
     waiting.clear();
-    return new Map(fresh);
+    return { kind, fresh: new Map(fresh) };
   }
 
   return {

@@ -1,165 +1,175 @@
-import type { BundleConfig, Config, ServiceConfig } from '../config/schema.ts';
-import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { createActivation, type Policy, type Prepared } from './activate.ts';
+import { type BundleStatus, clearError } from './bundle-status.ts';
 import { BundleError } from './error.ts';
-import { createPoll } from './poll.ts';
+import { createFreshness } from './freshness.ts';
+import type { Look, Looked } from './poll.ts';
+import { createPolled, type PolledOptions } from './polled.ts';
 import { readInThread } from './reader.ts';
 import { createFileSource } from './sources/file.ts';
-import { createHttpSource } from './sources/http.ts';
-import type { BundleSource } from './sources/source.ts';
+import { type BundleSource, type Fetched, SourceError } from './sources/source.ts';
+import type { BundleStore } from './store.ts';
 import { type Verification, verificationOf } from './verification.ts';
 
 type Log = {
   readonly info: (fields: object, message: string) => void;
   readonly warn: (fields: object, message: string) => void;
+  readonly error: (fields: object, message: string) => void;
 };
 
-export type BundlesOptions = {
-  readonly config: { readonly [name: string]: BundleConfig };
-  readonly services: { readonly [name: string]: ServiceConfig };
-  /** What signatures are verified with; those of bundles from the command line, too. */
-  readonly keys: Config['keys'];
+export type BundlesOptions = PolledOptions & {
   /** Bundles that may go back to an older signed version. */
   readonly allowRollback: readonly string[];
+  /** How long a polled bundle is served after its source last said that it is current, ms; undefined: for ever. */
+  readonly maxAgeMs: number | undefined;
+  /** For the bundles that are to be kept (`persist`). */
+  readonly store: BundleStore;
   /** Bundles from the command line: read once, and needed for a start. */
   readonly files: readonly { readonly name: string; readonly path: string }[];
-  readonly clock: Clock;
-  readonly random: () => number;
   readonly log: Log;
   readonly prepare: (policy: Policy) => Promise<Prepared>;
   readonly onActivated: (bundle: string, atMs: number) => void;
   readonly onFailed: (bundle: string) => void;
-};
-
-/** In the words of OPA's status API (https://www.openpolicyagent.org/docs/management-status). */
-type BundleStatus = {
-  readonly name: string;
-  active_revision?: string;
-  last_request?: string;
-  last_successful_request?: string;
-  last_successful_download?: string;
-  last_successful_activation?: string;
-  code?: string;
-  message?: string;
+  /** Whether what serves is older than it may be has changed. */
+  readonly onStale: (stale: boolean) => void;
 };
 
 export type Bundles = {
   /** Rejects when a bundle from the command line cannot be served; one that is polled may come later. */
   readonly start: () => Promise<void>;
-  readonly stop: () => void;
+  /** Looks for all bundles now, or for one. Resolves after that, whatever came of it: the status tells. */
+  readonly poke: (name?: string) => Promise<void>;
+  readonly stop: () => Promise<void>;
   readonly status: () => { readonly [name: string]: BundleStatus };
+  /** Seconds since the source of each polled bundle last said that it is current; Infinity where it never did. */
+  readonly ages: () => readonly (readonly [bundle: string, seconds: number])[];
 };
 
 /** Of a bundle that is given as a file, unpacked. */
 export const FILE_LIMIT_BYTES = 209_715_200;
 const FIRST_LOOK_MS = 2000;
 
+type Rules = {
+  readonly maxBytes: number;
+  readonly verification: Verification | undefined;
+  /** Whether it is kept for a start without its source. */
+  readonly persist: boolean;
+};
+
 /** Where policy comes from: every source is looked at, and what is good is activated. Throws BundleError. */
 export function createBundles(options: BundlesOptions): Bundles {
-  const { config, services, files, clock, random, log } = options;
+  const { config, files, clock, log, store } = options;
   const statuses = new Map<string, BundleStatus>();
+  const tags = new Map<string, string>();
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new BundleError(`two bundles are called ${twice}`);
   const activation = createActivation({ names, read: readInThread, prepare: options.prepare });
+  const freshness = createFreshness({ names: Object.keys(config), ...options });
   const now = (): string => new Date(clock.wallMs()).toISOString();
+  const statusOf = (name: string): BundleStatus => {
+    const status = statuses.get(name) ?? { name };
+    statuses.set(name, status);
+    return status;
+  };
+  for (const name of names) statusOf(name);
 
   function setActive(name: string, revision: string): void {
-    const status = statuses.get(name);
-    if (status === undefined) return;
+    const status = statusOf(name);
     status.active_revision = revision;
     status.last_successful_activation = now();
     options.onActivated(name, clock.wallMs());
     log.info({ bundle: name, revision }, 'bundle activated');
   }
 
-  function lookAt(
-    name: string,
-    source: BundleSource,
-    maxBytes: number,
-    verification: Verification | undefined,
-  ): (signal: AbortSignal) => Promise<void> {
-    const rules = { maxBytes, verification, allowRollback: options.allowRollback.includes(name) };
-    const status: BundleStatus = { name };
-    statuses.set(name, status);
-    let tag: string | undefined;
-    return async (signal) => {
+  async function take(name: string, found: Fetched & { kind: 'new' }, rules: Rules): Promise<void> {
+    const { persist, ...reading } = rules;
+    const allowRollback = options.allowRollback.includes(name);
+    const offer = { ...reading, allowRollback, content: found.content, nowMs: clock.wallMs() };
+    const { fresh, kind } = await activation.offer(name, offer);
+    // Only now: a version that could not be activated is asked for again.
+    tags.set(name, found.tag);
+    for (const [each, revision] of fresh) setActive(each, revision);
+    if (fresh.size === 0) log.info({ bundle: name }, 'bundle read; other bundles are still to come');
+    // A delta is nothing without what it changes.
+    if (!persist || kind === 'delta' || !('archive' in found.content)) return;
+    await store.save(name, { archive: found.content.archive, tag: found.tag }).catch((error: unknown) => {
+      log.warn({ bundle: name, cause: messageOf(error) }, 'bundle not kept for the next start');
+    });
+  }
+
+  function refused(name: string, error: unknown): void {
+    const status = statusOf(name);
+    const message = messageOf(error);
+    if (status.message !== message)
+      log.warn({ bundle: name, cause: message }, 'bundle refused; what was active before stays active');
+    status.code = 'bundle_error';
+    delete status.http_code;
+    if (error instanceof SourceError && error.status !== undefined) status.http_code = String(error.status);
+    status.message = message;
+    options.onFailed(name);
+  }
+
+  function lookAt(name: string, source: BundleSource, rules: Rules): Look {
+    const status = statusOf(name);
+    return async (signal, mayWait): Promise<Looked> => {
       status.last_request = now();
       try {
-        const fetched = await source(tag, signal);
+        const fetched = await source(tags.get(name), signal, mayWait);
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
-          const activated = await activation.offer(name, {
-            ...rules,
-            content: fetched.content,
-            nowMs: clock.wallMs(),
-          });
-          // Only now: a version that could not be activated is asked for again.
-          tag = fetched.tag;
-          for (const [each, revision] of activated) setActive(each, revision);
-          if (activated.size === 0) log.info({ bundle: name }, 'bundle read; other bundles are still to come');
+          await take(name, fetched, rules);
         }
-        delete status.code;
-        delete status.message;
+        freshness.confirmed(name);
+        if (rules.persist) await store.confirm(name).catch(() => {});
+        clearError(status);
+        return { changed: fetched.kind === 'new', waits: fetched.waits === true };
       } catch (error) {
-        if (signal.aborted) return;
-        const message = messageOf(error);
-        if (status.message !== message)
-          log.warn({ bundle: name, cause: message }, 'bundle refused; what was active before stays active');
-        status.code = 'bundle_error';
-        status.message = message;
-        options.onFailed(name);
+        if (!signal.aborted) refused(name, error);
         throw error;
       }
     };
   }
 
-  const given = files.map(({ name, path }) =>
-    lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), FILE_LIMIT_BYTES, verificationOf(options.keys, undefined)),
-  );
-  const polls = Object.entries(config).map(([name, bundle]) =>
-    createPoll({
-      look: lookAt(
-        name,
-        sourceOf(name, bundle, services),
-        bundle.size_limit_bytes,
-        verificationOf(options.keys, bundle.signing),
-      ),
-      minDelayMs: bundle.polling.min_delay_seconds * 1000,
-      maxDelayMs: bundle.polling.max_delay_seconds * 1000,
-      random,
-    }),
-  );
+  /** What was kept is read as if it had just come: verified, and held against what is active. */
+  async function restore(name: string, rules: Rules): Promise<void> {
+    try {
+      const stored = await store.load(name);
+      if (stored === undefined) return;
+      await take(name, { kind: 'new', content: stored, tag: stored.tag }, { ...rules, persist: false });
+      freshness.confirmed(name, clock.wallMs() - stored.confirmedMs);
+      log.info({ bundle: name }, 'bundle of an earlier run');
+    } catch (error) {
+      refused(name, error);
+    }
+  }
+
+  const rulesOf = (name: string): Rules => ({
+    maxBytes: config[name]?.size_limit_bytes ?? FILE_LIMIT_BYTES,
+    verification: verificationOf(options.keys, config[name]?.signing),
+    persist: config[name]?.persist ?? false,
+  });
+  const given = files.map(({ name, path }) => lookAt(name, createFileSource(path, FILE_LIMIT_BYTES), rulesOf(name)));
+  const polled = createPolled(options, (name, source) => lookAt(name, source, rulesOf(name)));
 
   return {
     start: async () => {
       const never = new AbortController().signal;
-      for (const look of given) await look(never);
+      for (const look of given) await look(never, false);
+      for (const name of Object.keys(config)) if (rulesOf(name).persist) await restore(name, rulesOf(name));
+      freshness.start();
       // A server that is quick to answer should not make the first requests wait for the second poll.
-      const first = Promise.all(polls.map((poll) => poll.start()));
+      const first = polled.start();
       const patience = new Promise((resolve) => setTimeout(resolve, FIRST_LOOK_MS).unref());
       await Promise.race([first, patience]);
     },
-    stop: () => {
-      for (const poll of polls) poll.stop();
+    poke: polled.poke,
+    stop: async () => {
+      freshness.stop();
+      await polled.stop();
     },
     status: () => Object.fromEntries([...statuses].map(([name, status]) => [name, { ...status }])),
+    ages: freshness.ages,
   };
-}
-
-function sourceOf(
-  name: string,
-  bundle: BundleConfig,
-  services: { readonly [name: string]: ServiceConfig },
-): BundleSource {
-  const { resource = `bundles/${name}`, size_limit_bytes: maxBytes } = bundle;
-  if (resource.startsWith('file://')) return createFileSource(resource.slice('file://'.length), maxBytes);
-  const service = bundle.service === undefined ? Object.values(services)[0] : services[bundle.service];
-  if (/^https?:\/\//.test(resource)) {
-    return createHttpSource(resource, bundle.service === undefined ? undefined : service);
-  }
-  if (service === undefined) throw new BundleError(`${name}: no service`);
-  return createHttpSource(`${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`, service);
 }

@@ -21,10 +21,11 @@ export async function readAndMerge(task: ReadTask): Promise<Read> {
     data: sharedText(bundle.data),
     signed: signed ?? current?.signed,
   };
-  if (others === undefined) return { bundle: read, merged: undefined };
+  const { kind } = opened;
+  if (others === undefined) return { kind, bundle: read, merged: undefined };
   const all = new Map([...others].map(([other, { roots, data }]) => [other, { roots, data: parsed(data) }]));
   const merged = mergeBundles(all.set(name, bundle));
-  return { bundle: read, merged: others.size === 0 ? read.data : sharedText(merged) };
+  return { kind, bundle: read, merged: others.size === 0 ? read.data : sharedText(merged) };
 }
 
 const withData = (bundle: ReadBundle | undefined): Bundle | undefined =>

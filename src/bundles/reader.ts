@@ -42,6 +42,7 @@ export type ReadTask = {
 };
 
 export type Read = {
+  readonly kind: 'snapshot' | 'delta';
   readonly bundle: ReadBundle;
   /** The data of all, as JSON text in UTF-8; undefined when there was nothing to merge with yet. */
   readonly merged: Uint8Array | undefined;

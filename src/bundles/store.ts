@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestInTurns } from '../lib/in-turns.ts';
 import { readLimited } from '../lib/read-limited.ts';
@@ -8,12 +8,16 @@ import { bundleLimits } from './unpack.ts';
 
 /** A bundle as it was downloaded, and the tag that its source gave to it. */
 export type StoredBundle = { readonly archive: Buffer; readonly tag: string };
+/** `confirmedMs`: when its source last said that it is current, wall clock, ms since the epoch. */
+export type KeptBundle = StoredBundle & { readonly confirmedMs: number };
 
 /** The last good version of each bundle, for a start while its server is down. */
 export type BundleStore = {
   /** Undefined when nothing is stored. Rejects when what is there is not what was stored. */
-  readonly load: (name: string) => Promise<StoredBundle | undefined>;
+  readonly load: (name: string) => Promise<KeptBundle | undefined>;
   readonly save: (name: string, bundle: StoredBundle) => Promise<void>;
+  /** Its source says that it is still current. Rejects when nothing is stored. */
+  readonly confirm: (name: string) => Promise<void>;
 };
 
 type Index = { readonly name: string; readonly digest: string; readonly tag: string };
@@ -29,6 +33,14 @@ export function createBundleStore(directory: string): BundleStore {
   const indexFile = (name: string): string =>
     join(directory, `${createHash('sha256').update(name).digest('hex')}.json`);
   const archiveFile = (digest: string): string => join(directory, `${digest}.tar.gz`);
+
+  let last: Promise<unknown> = Promise.resolve();
+  /** An archive must not be swept away before its bundle's file names it. */
+  const inTurn = (task: () => Promise<void>): Promise<void> => {
+    const turn = last.then(task);
+    last = turn.catch(() => {});
+    return turn;
+  };
 
   async function write(file: string, content: string | Buffer): Promise<void> {
     const part = `${file}.${randomUUID()}.part`;
@@ -79,14 +91,19 @@ export function createBundleStore(directory: string): BundleStore {
       if ((await digestInTurns(archive)) !== index.digest) {
         throw new BundleError('the stored bundle is not what was stored; somebody has changed its file');
       }
-      return { archive, tag: index.tag };
+      return { archive, tag: index.tag, confirmedMs: (await stat(indexFile(name))).mtimeMs };
     },
-    save: async (name, { archive, tag }) => {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      const digest = await digestInTurns(archive);
-      await write(archiveFile(digest), archive);
-      await write(indexFile(name), JSON.stringify({ name, digest, tag } satisfies Index));
-      await sweep();
+    save: (name, { archive, tag }) =>
+      inTurn(async () => {
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+        const digest = await digestInTurns(archive);
+        await write(archiveFile(digest), archive);
+        await write(indexFile(name), JSON.stringify({ name, digest, tag } satisfies Index));
+        await sweep();
+      }),
+    confirm: (name) => {
+      const now = new Date();
+      return utimes(indexFile(name), now, now);
     },
   };
 }

@@ -12,6 +12,8 @@ import { createWorkerGroup } from './workers/group.ts';
 /** What answers Envoy, in this process or in others. */
 export type Front = {
   readonly prepare: PreparePolicy;
+  /** What serves is older than it may be, or is not any more. */
+  readonly setStale: (stale: boolean) => void;
   /** The policy in this process, for the API. */
   readonly pin: () => PreparedPolicy | undefined;
   readonly isReady: () => boolean;
@@ -36,6 +38,7 @@ export function serveHere(basics: ServingParts): Front {
   const { plane, tls, decisionLog, listener } = serving;
   return {
     prepare: plane.policy.prepare,
+    setStale: plane.policy.setStale,
     pin: plane.policy.pin,
     isReady: plane.isReady,
     tls,
@@ -85,6 +88,10 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
   let address = '';
   return {
     prepare: inBoth(plane.policy.prepare, group.prepare),
+    setStale: (stale) => {
+      plane.policy.setStale(stale);
+      group.setStale(stale);
+    },
     pin: plane.policy.pin,
     isReady: () => plane.policy.pin() !== undefined && group.isReady(),
     tls,

@@ -11,6 +11,8 @@ export type PolicyHolder = {
   readonly prepare: PreparePolicy;
   /** What serves; undefined before the first policy. */
   readonly pin: () => PreparedPolicy | undefined;
+  /** What serves is older than it may be: there is no policy until it is not. */
+  readonly setStale: (stale: boolean) => void;
   readonly part: Part;
 };
 
@@ -34,8 +36,13 @@ export function createPolicyHolder(
     firstAnswerMs: FIRST_ANSWER_MS,
   };
   let active: PreparedPolicy | undefined;
+  let isStale = false;
   return {
-    pin: () => active,
+    pin: () => (isStale ? undefined : active),
+    setStale: (stale) => {
+      isStale = stale;
+      onChanged();
+    },
     prepare: async (policy) => {
       const prepared = await preparePolicy(policy, options, active);
       return {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bundles, createBundles } from '../bundles/bundles.ts';
 import { compileSources, isSource } from '../bundles/compile.ts';
+import { createBundleStore } from '../bundles/store.ts';
 import type { Settings } from '../cli/ports.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
@@ -12,14 +13,23 @@ import { decisionPath, type PreparePolicy } from './policy-holder.ts';
 type BundleFile = { readonly name: string; readonly path: string };
 export type SourceSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;
 
+export type PolicySource = {
+  readonly part: Part;
+  readonly status: Bundles['status'];
+  readonly ages: Bundles['ages'];
+  readonly poke: Bundles['poke'];
+};
+
 /** The bundles of configuration and command line, as a part to start; Rego sources among the latter are compiled first. */
 export function createPolicySource(
   settings: SourceSettings,
   clock: Clock,
   metrics: Metrics,
   prepare: PreparePolicy,
-): { readonly part: Part; readonly status: () => object } {
+  onStale: (stale: boolean) => void,
+): PolicySource {
   const { config, bundlePaths, sourcePaths, ignore, log, env } = settings;
+  const { max_age_seconds: maxAge } = config.postern.bundles;
   let bundles: Bundles | undefined;
   let folder: string | undefined;
 
@@ -38,8 +48,11 @@ export function createPolicySource(
 
   return {
     status: () => bundles?.status() ?? {},
+    ages: () => bundles?.ages() ?? [],
+    poke: async (name) => bundles?.poke(name),
     part: {
       name: 'bundles',
+      reload: async () => bundles?.poke(),
       start: async () => {
         const given = [...bundlePaths, ...sourcePaths];
         const built = given.filter((file) => !isSource(file)).map((file) => ({ name: file, path: file }));
@@ -47,7 +60,10 @@ export function createPolicySource(
           config: config.bundles,
           services: config.services,
           keys: config.keys,
+          env,
           allowRollback: config.postern.bundles.allow_rollback,
+          maxAgeMs: maxAge === null ? undefined : maxAge * 1000,
+          store: createBundleStore(join(config.persistence_directory, 'bundles')),
           files: [...built, ...(await compile(given.filter(isSource)))],
           clock,
           random: Math.random,
@@ -55,11 +71,12 @@ export function createPolicySource(
           prepare,
           onActivated: metrics.bundleActivated,
           onFailed: metrics.bundleFailed,
+          onStale,
         });
         await bundles.start();
       },
-      stop: () => {
-        bundles?.stop();
+      stop: async () => {
+        await bundles?.stop();
         if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
       },
     },

@@ -5,6 +5,7 @@ import { messageOf } from '../lib/message.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
+import { serviceContradictions, serviceWarnings, unknownCredentials } from './service.ts';
 import { problemsOfKeys, problemsOfSigning } from './signing.ts';
 import { fillEndpoints, spiffeContradictions } from './workload-api.ts';
 
@@ -45,7 +46,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   }
   normalise(tree);
   fillEndpoints(tree, source.env);
-  const refused = notYetSafe(tree);
+  const refused = unknownCredentials(tree['services']);
   const warnings: string[] = [];
   const completed = complete(tree, configSchema as Schema, '', warnings);
   const invalid = describe(Value.Errors(configSchema, completed));
@@ -54,7 +55,11 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
   const isSound = (section: string): boolean => !invalid.some((problem) => problem.startsWith(section));
   const problems = [...refused, ...invalid, ...contradictionsIn(config, isSound, source.isReadable)];
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: deepFreeze(config), warnings: [...warnings, ...risksIn(config)] };
+  return {
+    ok: true,
+    config: deepFreeze(config),
+    warnings: [...warnings, ...risksIn(config), ...serviceWarnings(config.services)],
+  };
 }
 
 /** OPA takes a list of named services as well as a mapping, and null sections as absent. */
@@ -64,22 +69,6 @@ function normalise(tree: Tree): void {
     tree['services'] = Object.fromEntries(named);
   }
   for (const key of Object.keys(tree)) if (tree[key] === null) delete tree[key];
-}
-
-/** OPA settings that protect, and that leaving aside would quietly weaken. */
-function notYetSafe(tree: Tree): string[] {
-  const problems: string[] = [];
-  const each = (section: string): [string, Tree][] =>
-    Object.entries(isTree(tree[section]) ? tree[section] : {}).filter((entry): entry is [string, Tree] =>
-      isTree(entry[1]),
-    );
-  for (const [name, service] of each('services')) {
-    const credentials = isTree(service['credentials']) ? service['credentials'] : {};
-    for (const kind of Object.keys(credentials)) {
-      if (kind !== 'bearer') problems.push(`services.${name}.credentials.${kind}: not available in this version`);
-    }
-  }
-  return problems;
 }
 
 type Schema = {
@@ -172,6 +161,10 @@ function contradictionsIn(
     if (service === undefined && !isAbsolute && services.length !== 1) {
       problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
     }
+    const origin = service === undefined ? undefined : originOf(config.services[service]?.url);
+    if (isAbsolute && !resource.startsWith('file:') && origin !== undefined && originOf(resource) !== origin) {
+      problems.push(`bundles.${name}.resource: not of the origin of its service, whose credentials are for that only`);
+    }
   }
   if (isSound('keys')) problems.push(...problemsOfKeys(config.keys));
   if (isSound('keys') && isSound('bundles')) problems.push(...problemsOfSigning(config.bundles, config.keys));
@@ -179,6 +172,7 @@ function contradictionsIn(
     const unknown = config.postern.bundles.allow_rollback.filter((name) => !Object.hasOwn(config.bundles, name));
     problems.push(...unknown.map((name) => `postern.bundles.allow_rollback: no bundle is called ${name}`));
   }
+  if (isSound('services') && isSound('keys')) problems.push(...serviceContradictions(config.services, config.keys));
   const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
@@ -261,6 +255,8 @@ function geoipContradictions(context: Config['postern']['context'], isReadable: 
     .filter((file) => !isReadable(file))
     .map((file) => `postern.context.geoip: ${file} cannot be read; put the database there or take it out`);
 }
+const originOf = (url: string | undefined): string | undefined =>
+  url === undefined ? undefined : URL.parse(url)?.origin;
 
 function isTimeZone(name: string): boolean {
   try {

@@ -1,63 +1,18 @@
 import Type, { type Static } from 'typebox';
 import { signatureAlgorithms } from '../lib/public-key.ts';
+import { count, flag, names, nullable, seconds, section, strict, text } from './kinds.ts';
+import { key, service } from './service.ts';
 
 /*
  * Every option once: its type, its default and what it does. docs/config.md is generated from here. OPA's keys keep
  * OPA's names (https://www.openpolicyagent.org/docs/configuration); what is ours stands under `postern`.
  */
 
-const strict = { additionalProperties: false } as const;
-const text = (description: string, extra: object = {}) => Type.String({ description, minLength: 1, ...extra });
-const seconds = (description: string, fallback: number, minimum = 0) =>
-  Type.Number({ description, default: fallback, minimum, maximum: 31_536_000 });
-const count = (description: string, fallback: number, minimum: number, maximum: number) =>
-  Type.Integer({ description, default: fallback, minimum, maximum });
-const flag = (description: string, fallback: boolean) => Type.Boolean({ description, default: fallback });
-const nullable = (description: string) =>
-  Type.Union([Type.String({ minLength: 1 }), Type.Null()], { description, default: null });
 /** A section that is off, null, unless it is written out. */
 const nullableSection = <T extends Type.TProperties>(description: string, properties: T) =>
   Type.Union([Type.Object(properties, { additionalProperties: false }), Type.Null()], { description, default: null });
-const names = (description: string) =>
-  Type.Array(Type.String({ minLength: 1 }), { description, default: [], maxItems: 1000 });
 /** Of the SPIFFE Workload API. */
 const endpoint = (description: string) => text(description, { pattern: '^(?:unix:/|tcp://)' });
-/** A section that may be left out; then it has its defaults. */
-const section = <T extends Type.TProperties>(properties: T, extra: object = {}) =>
-  Type.Object(properties, { default: {}, ...extra });
-
-const service = Type.Object({
-  url: text('Base URL of the service.', { pattern: '^https?://' }),
-  headers: Type.Record(Type.String(), Type.String(), { description: 'Headers sent with each request.', default: {} }),
-  response_header_timeout_seconds: seconds('How long to wait for the response headers.', 10, 0.001),
-  credentials: Type.Optional(
-    Type.Object(
-      {
-        bearer: Type.Optional(
-          Type.Object(
-            {
-              token: Type.Optional(text('The token itself.')),
-              token_path: Type.Optional(text('A file that holds the token; read for every request.')),
-              scheme: text('The word before the token.', { default: 'Bearer' }),
-            },
-            strict,
-          ),
-        ),
-      },
-      { ...strict, description: 'How Postern identifies itself to the service. `bearer` is supported so far.' },
-    ),
-  ),
-});
-
-const key = Type.Object(
-  {
-    key: Type.Optional(text('The public key, or a certificate with it, in PEM.')),
-    private_key: Type.Optional(text('Not used for bundles.')),
-    algorithm: text('RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.', { default: 'RS256' }),
-    scope: Type.String({ description: 'Scope that its signatures must have.', default: '' }),
-  },
-  strict,
-);
 
 const signing = Type.Object(
   {
@@ -79,14 +34,33 @@ const signing = Type.Object(
 
 const bundle = Type.Object({
   resource: Type.Optional(
-    text('Path below the service, or a whole URL, or `file:///…`. `bundles/NAME` when left out, as OPA has it.'),
+    text(
+      'Path below the service, or a whole URL of the same origin, or `file:///…`. `bundles/NAME` when left out, as OPA has it.',
+    ),
   ),
   service: Type.Optional(text('Name of an entry of `services`. Optional when there is exactly one.')),
   polling: section({
     min_delay_seconds: seconds('Shortest delay between two polls.', 60, 0.01),
     max_delay_seconds: seconds('Longest delay between two polls.', 120, 0.01),
+    long_polling_timeout_seconds: Type.Optional(
+      Type.Integer({
+        description:
+          'Ask the server to wait this long for something new. It is asked again at once when its bundles have the type `application/vnd.openpolicyagent.bundles`.',
+        minimum: 1,
+        maximum: 86_400,
+      }),
+    ),
+    superseded_etag_ttl_seconds: seconds(
+      'How long the ETags of replaced versions are sent too, so that a replica that lags behind does not bring one back.',
+      0,
+    ),
+  }),
+  trigger: Type.Union([Type.Literal('periodic'), Type.Literal('manual')], {
+    description: '`manual`: no polling; the bundle is looked for on demand only.',
+    default: 'periodic',
   }),
   signing: Type.Optional(signing),
+  persist: flag('Keep the last good version in `persistence_directory`, for a start without the server.', false),
   size_limit_bytes: count('Refuse a bundle whose unpacked content is larger.', 209_715_200, 1, 2_147_483_647),
 });
 
@@ -451,6 +425,11 @@ const postern = section(
         allow_rollback: names(
           'Bundles of which a signed version may be older than the active one; for going back on purpose.',
         ),
+        max_age_seconds: Type.Union([Type.Number({ minimum: 1, maximum: 31_536_000 }), Type.Null()], {
+          description:
+            'How long a polled bundle is served after its source last said that it is current; then every request is answered 503. null: for ever.',
+          default: null,
+        }),
       },
       strict,
     ),
@@ -481,10 +460,11 @@ export const configSchema = Type.Object({
     default: {},
   }),
   keys: Type.Record(Type.String(), key, {
-    description: 'Keys that signatures of bundles are verified with.',
+    description: 'Keys, by the name others call them: they verify signatures of bundles, or sign assertions.',
     default: {},
   }),
   services: Type.Record(Type.String(), service, { description: 'Where bundles come from.', default: {} }),
+  persistence_directory: text('Where bundles with `persist` are kept.', { default: '.opa' }),
   bundles: Type.Record(Type.String(), bundle, { description: 'Bundles to poll, by name.', default: {} }),
   caching: section({
     inter_query_builtin_cache: section({
@@ -503,7 +483,7 @@ export const configSchema = Type.Object({
 });
 
 export type Config = Static<typeof configSchema>;
-export type ServiceConfig = Static<typeof service>;
+export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
 export type BundleConfig = Static<typeof bundle>;
 export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;

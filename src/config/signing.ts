@@ -10,15 +10,17 @@ export const problemsOfKeys = (keys: Keys): readonly string[] =>
   Object.entries(keys).flatMap(([id, key]) => problemsOfKey(key).map((problem) => `keys.${id}${problem}`));
 
 function problemsOfKey({ key, private_key: privateKey, algorithm }: Keys[string]): readonly string[] {
-  if (/^HS[0-9]+$/.test(algorithm)) {
+  const isShared = /^HS(?:256|384|512)$/.test(algorithm);
+  if (isShared && key !== undefined) {
     return [
       `.algorithm: ${algorithm} is refused: with a shared secret, whatever verifies bundles could also sign them`,
     ];
   }
-  if (!isSignatureAlgorithm(algorithm)) return [`.algorithm: must be one of ${signatureAlgorithms.join(', ')}`];
+  if (!isShared && !isSignatureAlgorithm(algorithm))
+    return [`.algorithm: must be one of ${signatureAlgorithms.join(', ')}`];
   if (key === undefined) return privateKey === undefined ? [': there is no key in it'] : [];
   try {
-    readPublicKey(key, algorithm);
+    if (isSignatureAlgorithm(algorithm)) readPublicKey(key, algorithm);
     return [];
   } catch (error) {
     return [`.key: ${messageOf(error)}`];

@@ -12,8 +12,9 @@ import {
 export type CertificateFiles = {
   /** PEM: the server's certificate, and after it the intermediate ones. */
   readonly cert: string;
-  /** PEM: its private key, not encrypted. */
+  /** PEM: its private key, encrypted only when there is a passphrase. */
   readonly key: string;
+  readonly passphrase?: string | undefined;
   /** PEM: the authorities that client certificates are verified against. */
   readonly clientCa: string | undefined;
 };
@@ -44,7 +45,7 @@ async function readFiles(files: CertificateFiles): Promise<Texts> {
 
 function check(files: CertificateFiles, texts: Texts, nowMs: number): Certificates {
   const chain = certificatesIn(files.cert, texts.cert);
-  const key = privateKeyIn(files.key, texts.key);
+  const key = privateKeyIn(files.key, texts.key, files.passphrase);
   const [leaf] = chain;
   if (leaf === undefined) throw new Error(`${files.cert}: there is no certificate in it`);
   if (!leaf.checkPrivateKey(key)) {
@@ -102,12 +103,14 @@ function certificatesIn(file: string, text: string): readonly X509Certificate[] 
   });
 }
 
-function privateKeyIn(file: string, text: string): KeyObject {
+function privateKeyIn(file: string, text: string, passphrase: string | undefined): KeyObject {
   refuseHalves(file, text);
-  if (text.includes('ENCRYPTED')) throw new Error(`${file}: the key is encrypted; it must be without a passphrase`);
+  if (text.includes('ENCRYPTED') && passphrase === undefined) {
+    throw new Error(`${file}: the key is encrypted; it must be without a passphrase`);
+  }
   if (!text.includes('PRIVATE KEY-----')) throw new Error(`${file}: there is no private key in it (PEM is expected)`);
   try {
-    return createPrivateKey(text);
+    return createPrivateKey({ key: text, ...(passphrase === undefined ? {} : { passphrase }) });
   } catch (error) {
     throw new Error(`${file}: the key cannot be read: ${messageOf(error)}`);
   }

@@ -28,6 +28,8 @@ export type Observed = {
   readonly wasmMemoryBytes: () => number;
   /** Seconds since each issuer's keys were fetched; Infinity where there are none. */
   readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
+  /** Seconds since each bundle was last confirmed; Infinity where it never was. */
+  readonly bundleAges: () => readonly (readonly [bundle: string, seconds: number])[];
 };
 
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
@@ -169,7 +171,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logFailed: () => logErrors.inc(),
     ...tls,
     ...geoip,
-    observe: ({ isReady, wasmMemoryBytes, keyAges }) => {
+    observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges }) => {
+      new Gauge({
+        name: 'postern_bundle_age_seconds',
+        help: 'Time since the source of a bundle last said that it is current; +Inf when it never did.',
+        labelNames: ['bundle'] as const,
+        registers,
+        collect() {
+          for (const [bundle, seconds] of bundleAges()) this.set({ bundle }, seconds);
+        },
+      });
       const ready = (): number => Number(isReady());
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);

@@ -28,7 +28,9 @@ function activationOf(names: readonly string[], prepare: (policy: Policy) => Pro
     },
   });
   const data = (): unknown[] => commits.map((policy) => JSON.parse(Buffer.from(policy.data).toString()));
-  return { offer: activation.offer, commits, data };
+  const offer = async (name: string, version: Offer): Promise<ReadonlyMap<string, string>> =>
+    (await activation.offer(name, version)).fresh;
+  return { offer, commits, data };
 }
 
 describe('an activation', () => {

@@ -7,18 +7,17 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Policy } from '../../src/bundles/activate.ts';
 import { type BundlesOptions, createBundles } from '../../src/bundles/bundles.ts';
-import type { BundleConfig } from '../../src/config/schema.ts';
 import { bundleOf } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
+import { bundleConfig, nowhere, serviceConfig } from '../support/sources.ts';
 
-const LIMIT = 1_000_000;
 const bundle = (root: string, revision: string): Buffer =>
   bundleOf([
     { name: '.manifest', content: JSON.stringify({ roots: [root], revision }) },
     { name: 'data.json', content: JSON.stringify({ [root]: revision }) },
   ]);
-const fast: BundleConfig = { polling: { min_delay_seconds: 0.01, max_delay_seconds: 0.02 }, size_limit_bytes: LIMIT };
+const fast = bundleConfig();
 
 /** Bundles whose doings are events: `activated` NAME, `failed` NAME, `looked` PATH. */
 async function setUp(scope: Scope, over: Partial<BundlesOptions> = {}) {
@@ -46,16 +45,20 @@ async function setUp(scope: Scope, over: Partial<BundlesOptions> = {}) {
   const write = (fields: object, message: string): void => void lines.push(JSON.stringify({ ...fields, message }));
   const bundles = createBundles({
     config: {},
-    services: { ci: { url, headers: {}, response_header_timeout_seconds: 10 } },
+    services: { ci: serviceConfig({ url }) },
     keys: {},
     allowRollback: [],
+    maxAgeMs: undefined,
+    store: nowhere,
+    env: {},
     files: [],
     clock: { wallMs: () => Date.UTC(2026, 0, 1), monotonicMs: () => 0 },
     random: () => 0,
-    log: { info: write, warn: write },
+    log: { info: write, warn: write, error: write },
     prepare: async (policy) => ({ commit: () => void commits.push(policy), abandon: () => {} }),
     onActivated: (name) => events.emit('activated', name),
     onFailed: (name) => events.emit('failed', name),
+    onStale: () => {},
     ...over,
   });
   scope.after(bundles.stop);
@@ -93,7 +96,11 @@ describe('bundles', () => {
       [one?.active_revision, one?.last_successful_download, one?.message],
       [undefined, NEW_YEAR, undefined],
     );
-    assert.deepEqual([two?.code, two?.message], ['bundle_error', 'the server answered 404']);
+    assert.deepEqual([two?.code, two?.http_code], ['bundle_error', '404']);
+    assert.match(
+      two?.message ?? '',
+      /^GET http:\/\/127\.0\.0\.1:[0-9]+\/elsewhere\/two\.tar\.gz: the server answered 404/,
+    );
     assert.equal(commits.length, 0);
     const activated: string[] = [];
     events.on('activated', (name: string) => activated.push(name));

@@ -22,12 +22,27 @@ function write(folder: string, entries: readonly Entry[]): void {
   }
 }
 
+const CANARY = 's3cr3t-in-content';
+
+/** How long changes must stay, which the place can change while its sources are used. */
+function settling(path: string) {
+  let settleMs = 1;
+  return {
+    source: (maxBytes: number): ReturnType<Place['source']> =>
+      unpacked((tag, signal) => createFileSource(path, maxBytes, settleMs)(tag, signal), maxBytes),
+    hold: () => {
+      settleMs = 3_600_000;
+    },
+    secrets: [CANARY],
+  };
+}
+
 async function archive(scope: Scope): Promise<Place> {
   const file = join(scratchFolder(scope), 'bundle.tar.gz');
   return {
-    source: (maxBytes) => unpacked(createFileSource(file, maxBytes), maxBytes),
+    ...settling(file),
     put: (entries) => writeFileSync(file, bundleOf(entries)),
-    spoil: () => writeFileSync(file, bundleOf([]).subarray(0, 10)),
+    spoil: () => writeFileSync(file, `${CANARY} is no archive`),
     remove: () => rmSync(file),
   };
 }
@@ -35,12 +50,13 @@ async function archive(scope: Scope): Promise<Place> {
 async function folder(scope: Scope): Promise<Place> {
   const path = join(scratchFolder(scope), 'policy');
   return {
-    source: (maxBytes) => unpacked(createFileSource(path, maxBytes), maxBytes),
+    ...settling(path),
     put: (entries) => {
       rmSync(path, { recursive: true, force: true });
       write(path, entries);
     },
     spoil: () => {
+      rmSync(path, { recursive: true, force: true });
       mkdirSync(path);
       makePipe(join(path, 'data.json'));
     },
@@ -71,7 +87,7 @@ describe('a folder of a bundle', () => {
     symlinkSync('..2026_01', join(path, '..data'));
     symlinkSync('..data/data.json', join(path, 'data.json'));
     symlinkSync('..data/lists', join(path, 'lists'));
-    const source = unpacked(createFileSource(path, LIMIT), LIMIT);
+    const source = unpacked(createFileSource(path, LIMIT, 1), LIMIT);
     const first = await source(undefined, never);
     assert.equal(first.kind, 'new');
     assert.deepEqual([...first.files].map(String), ['data.json,{"v":1}', 'lists/data.json,[1]']);

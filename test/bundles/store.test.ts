@@ -2,11 +2,16 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { createBundleStore } from '../../src/bundles/store.ts';
+import { type BundleStore, createBundleStore, type StoredBundle } from '../../src/bundles/store.ts';
 import { scratchFolder } from '../support/servers.ts';
 
 const one = { archive: Buffer.from('one'), tag: '"1"' };
 const two = { archive: Buffer.from('two'), tag: '"2"' };
+
+async function kept(store: BundleStore, name: string): Promise<StoredBundle | undefined> {
+  const bundle = await store.load(name);
+  return bundle === undefined ? undefined : { archive: bundle.archive, tag: bundle.tag };
+}
 
 describe('the store of bundles', () => {
   test('gives back what was saved last, also to another process, and keeps nothing else', async (context) => {
@@ -17,8 +22,8 @@ describe('the store of bundles', () => {
     await store.save('b', one);
     await store.save('a', two);
     const again = createBundleStore(folder);
-    assert.deepEqual(await again.load('a'), two);
-    assert.deepEqual(await again.load('b'), one);
+    assert.deepEqual(await kept(again, 'a'), two);
+    assert.deepEqual(await kept(again, 'b'), one);
     assert.equal(await again.load('c'), undefined);
     await store.save('b', two);
     assert.equal(readdirSync(folder).length, 3);
@@ -29,11 +34,21 @@ describe('the store of bundles', () => {
     const store = createBundleStore(folder);
     for (const name of ['../../etc/passwd', '', '__proto__', 'a/b', '\0']) {
       await store.save(name, one);
-      assert.deepEqual(await store.load(name), one);
+      assert.deepEqual(await kept(store, name), one);
     }
     const [archive = ''] = readdirSync(folder).filter((file) => file.endsWith('.tar.gz'));
     writeFileSync(join(folder, archive), 'onf');
     await assert.rejects(store.load(''), /not what was stored/);
+  });
+
+  test('knows when a bundle was confirmed last', async (context) => {
+    const store = createBundleStore(scratchFolder(context));
+    await assert.rejects(store.confirm('a'), { code: 'ENOENT' });
+    await store.save('a', one);
+    const saved = (await store.load('a'))?.confirmedMs ?? 0;
+    assert.ok(Math.abs(saved - Date.now()) < 60_000);
+    await store.confirm('a');
+    assert.ok(((await store.load('a'))?.confirmedMs ?? 0) >= saved);
   });
 
   test('has nothing where its files are not its own', async (context) => {
@@ -67,6 +82,6 @@ describe('the store of bundles', () => {
     writeFileSync(join(folder, 'file'), '');
     await assert.rejects(blocked.save('a', one));
     mkdirSync(join(folder, 'other'));
-    assert.deepEqual(await store.load('a'), one);
+    assert.deepEqual(await kept(store, 'a'), one);
   });
 });

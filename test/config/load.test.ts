@@ -47,10 +47,8 @@ distributed_tracing: { type: grpc }
     assert.equal(config.plugins.envoy_ext_authz_grpc['dry-run'], true);
     assert.equal(config.bundles['b']?.polling.min_delay_seconds, 60);
     assert.deepEqual(warnings.map((warning) => warning.split(' ')[0]).sort(), [
-      'bundles.b.persist',
       'decision_logs.reporting',
       'distributed_tracing',
-      'services.s.tls',
     ]);
   });
 

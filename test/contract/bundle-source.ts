@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import type { Entry } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import type { unpacked } from '../support/unpacked.ts';
@@ -11,6 +12,10 @@ export type Place = {
   /** Puts something that cannot be read as a bundle. */
   readonly spoil: () => Promise<void> | void;
   readonly remove: () => Promise<void> | void;
+  /** From now on a look that does not have what was put last comes to no end by itself. */
+  readonly hold: () => Promise<void> | void;
+  /** What no message may hold: how the place is asked, and what is in what spoils it. */
+  readonly secrets: readonly string[];
 };
 
 const LIMIT = 10_000;
@@ -31,7 +36,7 @@ export function describeBundleSource(name: string, open: (scope: Scope) => Promi
       assert.equal(first.kind, 'new');
       assert.deepEqual([...first.files.keys()].sort(), ['.manifest', 'data.json']);
       assert.equal(first.files.get('data.json')?.toString(), '{"v":1}');
-      assert.deepEqual(await source(first.tag, never()), { kind: 'unchanged' });
+      assert.equal((await source(first.tag, never())).kind, 'unchanged');
       await place.put(version(2));
       const second = await source(first.tag, never());
       assert.equal(second.kind, 'new');
@@ -54,6 +59,51 @@ export function describeBundleSource(name: string, open: (scope: Scope) => Promi
       await assert.rejects(source(undefined, never()), Error);
       await place.put(version(1));
       assert.equal((await source(undefined, never())).kind, 'new');
+    });
+
+    test('says unchanged again and again, and goes on from a version that it gave before', async (context) => {
+      const place = await open(context);
+      await place.put(version(1));
+      const source = place.source(LIMIT);
+      const first = await source(undefined, never());
+      assert.equal(first.kind, 'new');
+      for (let look = 0; look < 3; look++) assert.equal((await source(first.tag, never())).kind, 'unchanged');
+      await place.spoil();
+      await assert.rejects(source(first.tag, never()), Error);
+      await place.put(version(2));
+      assert.equal((await source(first.tag, never())).kind, 'new');
+    });
+
+    test('ends when it is told to, before it has begun and while it is under way', async (context) => {
+      const place = await open(context);
+      await place.put(version(1));
+      const source = place.source(LIMIT);
+      await assert.rejects(source(undefined, AbortSignal.abort()), Error);
+      const first = await source(undefined, never());
+      assert.equal(first.kind, 'new');
+      await place.hold();
+      await place.put(version(2));
+      const stopping = new AbortController();
+      const look = source(first.tag, stopping.signal);
+      const outcome = assert.rejects(look, Error);
+      setTimeout(() => stopping.abort(), 50);
+      await outcome;
+    });
+
+    test('has no secret in its messages', async (context) => {
+      const place = await open(context);
+      assert.ok(place.secrets.length > 0);
+      const source = place.source(LIMIT);
+      await place.put(version(1));
+      await place.spoil();
+      const spoilt = await source(undefined, never()).catch((error: unknown) => error);
+      await place.remove();
+      const missing = await source(undefined, never()).catch((error: unknown) => error);
+      for (const error of [spoilt, missing]) {
+        assert.ok(error instanceof Error);
+        const text = inspect(error, { depth: 9 });
+        for (const secret of place.secrets) assert.ok(!text.includes(secret), text);
+      }
     });
 
     test('rejects when there is nothing', async (context) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { polled, startBundleServer } from '../support/bundle-server.ts';
@@ -46,7 +46,7 @@ describe('bundles over HTTP', () => {
         /unzip|end/,
       ],
       ['an error', () => Object.assign(served, { status: 500 }), /answered 500/],
-      ['a redirect', () => Object.assign(served, { status: 302 }), /answered 302/],
+      ['a redirect to nowhere', () => Object.assign(served, { status: 302 }), /ECONNREFUSED/],
       [
         'a policy that needs what is not there',
         () => {
@@ -108,6 +108,60 @@ describe('bundles over HTTP', () => {
     await Promise.all(load);
     client.close();
     assert.deepEqual([...answers.keys()].sort(), ['one', 'two']);
+  });
+});
+
+describe('bundles that are kept', () => {
+  const keeping = (url: string, folder: string): { readonly [key: string]: unknown } => {
+    const { bundles, ...rest } = polled(url) as { bundles: { main: object } };
+    return { ...rest, persistence_directory: folder, bundles: { main: { ...bundles.main, persist: true } } };
+  };
+
+  test('serve a start without their server, and are refused when somebody has changed them', async (context) => {
+    const folder = scratchFolder(context);
+    const build = (name: string): Buffer => readFileSync(buildPolicy(saying(name), folder, name, { revision: name }));
+    const { url, served } = await startBundleServer(context, build('one'));
+    const kept = join(folder, 'kept');
+    const first = await startPostern(context, { config: keeping(url, kept), folder });
+    await eventually(async () => (readdirSync(join(kept, 'bundles')).length === 2 ? true : undefined));
+    assert.equal(await first.stop(), 0);
+
+    served.status = 503;
+    const second = await startPostern(context, { config: keeping(url, kept), folder });
+    assert.equal(await said(second), 'one');
+    assert.equal((await statusOf(second)).active_revision, 'one');
+    // Asked for with the tag that came with it.
+    assert.equal(served.seen.at(-1), '"1"');
+    Object.assign(served, { status: 200, body: build('two'), etag: '"2"' });
+    await eventually(async () => ((await said(second)) === 'two' ? true : undefined));
+    await second.stop();
+
+    const [archive = ''] = readdirSync(join(kept, 'bundles')).filter((file) => file.endsWith('.tar.gz'));
+    const file = join(kept, 'bundles', archive);
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(file, bytes);
+    served.status = 503;
+    const third = await startPostern(context, { config: keeping(url, kept), folder, untilReady: false });
+    assert.match(await said(third), /"code":503/);
+    await third.printed(/not what was stored/);
+  });
+
+  test('are not served once they are older than they may be, until their server answers again', async (context) => {
+    const folder = scratchFolder(context);
+    const body = readFileSync(buildPolicy(saying('one'), folder, 'one'));
+    for (const workers of [1, 2]) {
+      const { url, served } = await startBundleServer(context, body);
+      const config = { ...polled(url), postern: { workers, bundles: { max_age_seconds: 1 } } };
+      const server = await startPostern(context, { config, folder });
+      assert.equal(await said(server), 'one');
+      served.status = 500;
+      await eventually(async () => (/"code":503/.test(await said(server)) ? true : undefined));
+      assert.equal((await fetch(`http://${server.diagnostic}/health/ready`)).status, 503);
+      served.status = 200;
+      await eventually(async () => ((await said(server)) === 'one' ? true : undefined));
+      await server.stop();
+    }
   });
 });
 

@@ -28,11 +28,21 @@ test('secrets of a configuration are hidden, names of files stay', () => {
       services: {
         s: {
           url: 'https://u:s3cr3t@h/p',
-          credentials: { bearer: { token: 's3cr3t', token_path: '/f' } },
+          credentials: {
+            bearer: { token: 's3cr3t', token_path: '/f' },
+            client_tls: { private_key: '/k', private_key_passphrase: 's3cr3t' },
+            oauth2: {
+              client_assertion: 's3cr3t',
+              additional_headers: { a: 's3cr3t' },
+              additional_parameters: { b: 's3cr3t' },
+            },
+          },
           headers: { a: 's3cr3t' },
         },
       },
+      bundles: { a: { resource: 'b.tar.gz?sig=s3cr3t' }, b: { resource: 'https://h/b?sig=s3cr3t' } },
       list: [{ client_secret: 's3cr3t' }],
+      other: 'https://h/p?sig=s3cr3t#s',
     }),
   );
   assert.ok(!shown.includes('s3cr3t') && shown.includes('/f') && shown.includes('@h/p'), shown);

@@ -1,11 +1,12 @@
-import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider, { errors } from 'oidc-provider';
+import type { Pair } from './certificates.ts';
 import type { Scope } from './scope.ts';
+import { serve } from './web.ts';
 
-const CLIENT = { id: 'svc', secret: 's3cret-s3cret-s3cret-s3cret-1234' };
+export const CLIENT = { id: 'svc', secret: 's3cret-s3cret-s3cret-s3cret-1234' };
+export const ASSERTING_CLIENT = 'asserting';
 export const AUDIENCE = 'https://api.test';
 
 export type Idp = {
@@ -18,26 +19,39 @@ export type Idp = {
   fault: RequestListener | undefined;
   /** Requests for key sets that came, answered or not. */
   readonly keyRequests: () => number;
+  /** Requests for tokens. */
+  readonly tokenRequests: () => number;
+};
+
+export type IdpOptions = {
+  /** Served over TLS with this certificate. */
+  readonly tls?: Pair;
+  /** Public key (JWK) of a client that proves itself by assertions, ASSERTING_CLIENT. */
+  readonly clientKey?: object | undefined;
 };
 
 type Jwk = { readonly kid: string; readonly alg: string };
 
 /** A certified OpenID provider on loopback, with discovery, whose keys can be changed and which can be made to fail. */
-export async function startIdp(context: Scope, alg: 'RS256' | 'ES256' = 'ES256'): Promise<Idp> {
+export async function startIdp(
+  context: Scope,
+  alg: 'RS256' | 'ES256' = 'ES256',
+  { tls, clientKey }: IdpOptions = {},
+): Promise<Idp> {
   let provider: RequestListener = () => {};
   let keyRequests = 0;
+  let tokenRequests = 0;
   const isToken = (url = ''): boolean => url.startsWith('/token');
-  const server = createServer((request, response) => {
-    if (request.url?.startsWith('/jwks') === true) keyRequests++;
-    if (idp.fault === undefined || isToken(request.url)) provider(request, response);
-    else idp.fault(request, response);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const issuer = await serve(
+    context,
+    (request, response) => {
+      if (request.url?.startsWith('/jwks') === true) keyRequests++;
+      if (isToken(request.url)) tokenRequests++;
+      if (idp.fault === undefined || isToken(request.url)) provider(request, response);
+      else idp.fault(request, response);
+    },
+    tls,
+  );
   let keys: readonly Jwk[] = [];
   let made = 0;
 
@@ -45,7 +59,7 @@ export async function startIdp(context: Scope, alg: 'RS256' | 'ES256' = 'ES256')
     const { privateKey } = await generateKeyPair(alg, { extractable: true });
     const key = { ...(await exportJWK(privateKey)), kid: `k${++made}`, alg, use: 'sig' };
     keys = overlaps ? [key, ...keys] : [key];
-    provider = providerOf(issuer, keys, alg).callback();
+    provider = providerOf(issuer, keys, alg, clientKey).callback();
   }
 
   const idp: Idp = {
@@ -53,6 +67,7 @@ export async function startIdp(context: Scope, alg: 'RS256' | 'ES256' = 'ES256')
     rotate,
     fault: undefined,
     keyRequests: () => keyRequests,
+    tokenRequests: () => tokenRequests,
     token: async () => {
       const credentials = Buffer.from(`${CLIENT.id}:${CLIENT.secret}`).toString('base64');
       const response = await fetch(`${issuer}/token`, {
@@ -69,7 +84,20 @@ export async function startIdp(context: Scope, alg: 'RS256' | 'ES256' = 'ES256')
   return idp;
 }
 
-function providerOf(issuer: string, keys: readonly Jwk[], alg: 'RS256' | 'ES256'): Provider {
+function providerOf(
+  issuer: string,
+  keys: readonly Jwk[],
+  alg: 'RS256' | 'ES256',
+  clientKey: object | undefined,
+): Provider {
+  const asserting = {
+    client_id: ASSERTING_CLIENT,
+    jwks: { keys: [clientKey] as never },
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    token_endpoint_auth_method: 'private_key_jwt' as const,
+  };
   return new Provider(issuer, {
     jwks: { keys: [...keys] as never },
     clients: [
@@ -82,6 +110,7 @@ function providerOf(issuer: string, keys: readonly Jwk[], alg: 'RS256' | 'ES256'
         token_endpoint_auth_method: 'client_secret_basic',
         id_token_signed_response_alg: alg,
       },
+      ...(clientKey === undefined ? [] : [{ ...asserting, id_token_signed_response_alg: alg }]),
     ],
     scopes: ['read'],
     extraTokenClaims: async () => ({ roles: ['admin'], tenant: 't1' }),

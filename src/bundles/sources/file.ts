@@ -1,25 +1,50 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readLimited } from '../../lib/read-limited.ts';
-import { type BundleFiles, bundleLimits } from '../unpack.ts';
+import { BundleError } from '../error.ts';
+import { type BundleFiles, bundleLimits, type Content } from '../unpack.ts';
 import { readFolder } from './folder.ts';
 import type { BundleSource } from './source.ts';
 
-/** A bundle archive, or a folder laid out like one. A version's tag is the digest of its content. */
-export function createFileSource(path: string, maxBytes: number): BundleSource {
-  return async (tag) => {
-    const { isDirectory, content } = await read(path, maxBytes);
-    const digest = createHash('sha256');
-    for (const [name, bytes] of content) digest.update(`${name}\0${bytes.length}\0`).update(bytes);
-    const version = digest.digest('hex');
-    if (version === tag) return { kind: 'unchanged' };
-    const [archive = Buffer.alloc(0)] = content.values();
-    return { kind: 'new', tag: version, content: isDirectory ? { files: content } : { archive } };
+/** How long a change must stay as it is before it is taken: those who write several files do not write them at once. */
+const SETTLE_MS = 1000;
+const MAX_ATTEMPTS = 30;
+
+/**
+ * A bundle archive, or a folder laid out like one. A version's tag is the digest of its content. A first version is taken
+ * as it is, a later one when it has not changed for `settleMs`.
+ */
+export function createFileSource(path: string, maxBytes: number, settleMs = SETTLE_MS): BundleSource {
+  return async (tag, signal) => {
+    signal.throwIfAborted();
+    let seen = await read(path, maxBytes);
+    if (seen.version === tag) return { kind: 'unchanged' };
+    for (let attempt = 0; tag !== undefined; attempt++) {
+      if (attempt === MAX_ATTEMPTS) throw new BundleError(`${path} keeps changing`);
+      await sleep(settleMs, undefined, { signal, ref: false });
+      const next = await read(path, maxBytes);
+      if (next.version === tag) return { kind: 'unchanged' };
+      if (next.version === seen.version) break;
+      seen = next;
+    }
+    return { kind: 'new', tag: seen.version, content: seen.content };
   };
 }
 
-async function read(path: string, maxBytes: number): Promise<{ isDirectory: boolean; content: BundleFiles }> {
-  const isDirectory = (await stat(path)).isDirectory();
-  if (isDirectory) return { isDirectory, content: await readFolder(path, maxBytes) };
-  return { isDirectory, content: new Map([['', await readLimited(path, bundleLimits.packed)]]) };
+type Version = { readonly version: string; readonly content: Content };
+
+async function read(path: string, maxBytes: number): Promise<Version> {
+  if ((await stat(path)).isDirectory()) {
+    const files = await readFolder(path, maxBytes);
+    return { version: versionOf(files), content: { files } };
+  }
+  const archive = await readLimited(path, bundleLimits.packed);
+  return { version: versionOf(new Map([['', archive]])), content: { archive } };
+}
+
+function versionOf(files: BundleFiles): string {
+  const digest = createHash('sha256');
+  for (const [name, bytes] of files) digest.update(`${name}\0${bytes.length}\0`).update(bytes);
+  return digest.digest('hex');
 }

@@ -37,6 +37,7 @@ export type WorkerGroup = {
   /** Of every worker, those that were lost included. */
   readonly metrics: () => Promise<readonly (readonly MetricValues[])[]>;
   readonly reload: () => Promise<void>;
+  readonly setStale: (stale: boolean) => void;
   readonly keysChanged: (issuer: string, state: KeyState) => void;
   readonly retire: () => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -71,6 +72,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
   let active: { readonly id: number; readonly policy: Policy } | undefined;
   let address: string | undefined;
   let stopping = false;
+  let isStale = false;
   let lastId = 0;
   let last: Promise<unknown> = Promise.resolve();
   /** A worker joins between two activations: during one, it would miss a half. */
@@ -110,6 +112,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
         await prepareIn(member, active.id, active.policy);
         await commitIn(member, active.id, active.policy);
       }
+      if (isStale) await member.channel.call('setStale', true);
       if (address !== undefined) await member.channel.call('listen', undefined);
     } catch (error) {
       members.delete(worker);
@@ -220,6 +223,11 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     },
     reload: async () => {
       await all(({ channel }) => channel.call('reload', undefined));
+    },
+    setStale: (stale) => {
+      isStale = stale;
+      // A worker that does not hear it must not go on with what is too old.
+      void all(({ channel, child }) => channel.call('setStale', stale).catch(() => child.kill('SIGKILL')));
     },
     keysChanged: (issuer, state) => {
       void all(({ channel }) => channel.call('keysChanged', { issuer, state }).catch(() => {}));

@@ -35,6 +35,8 @@ export type WorkerFunctions = {
   readonly commit: (id: number) => Promise<void> | void;
   /** Forgets what was received or prepared. */
   readonly abandon: (id: number) => Promise<void> | void;
+  /** What serves is older than it may be, or is not any more. */
+  readonly setStale: (stale: boolean) => void;
   readonly keysChanged: (change: { readonly issuer: string; readonly state: KeyState }) => void;
   /** Resolves with the address. */
   readonly listen: (nothing: undefined) => Promise<string>;

@@ -46,6 +46,7 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
         prepared.delete(id);
         return policy?.abandon();
       },
+      setStale: (stale) => worker().serving.plane.policy.setStale(stale),
       keysChanged: ({ issuer, state }) => keyListeners.get(issuer)?.(state),
       listen: async () => {
         // Those that were there before anybody fetched any.
@@ -105,6 +106,7 @@ async function startWorker(settings: WorkerSettings, { env, stderr }: Io, holder
     wasmMemoryBytes: () => plane.policy.pin()?.memoryBytes() ?? 0,
     // Told by the process that fetches them.
     keyAges: () => [],
+    bundleAges: () => [],
   });
   const failedTo = (what: string) => (part: string, error: unknown) =>
     log.error({ part, cause: messageOf(error) }, `${what} failed`);

@@ -1,0 +1,38 @@
+import { fileURLToPath } from 'node:url';
+import type { BundleConfig } from '../../config/schema.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { BundleError } from '../error.ts';
+import { createFileSource } from './file.ts';
+import { createHttpSource } from './http.ts';
+import type { Services } from './services.ts';
+import type { OpenSource } from './source.ts';
+import { watchPath } from './watch.ts';
+
+/** The source that a bundle's configuration means. Throws BundleError. */
+export function sourceOf(name: string, bundle: BundleConfig, services: Services, clock: Clock): OpenSource {
+  const { resource = `bundles/${name}`, size_limit_bytes: maxBytes } = bundle;
+  if (resource.startsWith('file://')) return fileSource(pathOf(resource), maxBytes);
+  const isAbsolute = /^https?:\/\//.test(resource);
+  const service = bundle.service ?? (isAbsolute ? undefined : services.names[0]);
+  const config = service === undefined ? undefined : services.configOf(service);
+  if (!isAbsolute && config === undefined) throw new BundleError(`${name}: no service`);
+  const url = isAbsolute ? resource : `${config?.url.replace(/\/+$/, '')}/${resource.replace(/^\/+|\/+$/g, '')}`;
+  const { long_polling_timeout_seconds: wait = 0, superseded_etag_ttl_seconds: ttl } = bundle.polling;
+  return {
+    look: createHttpSource(services.clientOf(service), url, {
+      longPollMs: wait * 1000,
+      supersededTtlMs: ttl * 1000,
+      clock,
+    }),
+  };
+}
+
+const fileSource = (path: string, maxBytes: number): OpenSource => ({
+  look: createFileSource(path, maxBytes),
+  watch: (onChange) => watchPath(path, onChange),
+  looksAtStart: true,
+});
+
+/** A file URL without escapes as people write it, `file:///path/with spaces` or `file://relative`, is taken as it is. */
+const pathOf = (resource: string): string =>
+  /^file:\/\/\/.*%[0-9a-fA-F]{2}/.test(resource) ? fileURLToPath(resource) : resource.slice('file://'.length);
