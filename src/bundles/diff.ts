@@ -36,9 +36,9 @@ export type Change = { readonly path: string } & (
  */
 export function diffJson(before: Json, after: Json, found: (change: Change) => void, path = ''): void {
   if (before === after) return;
-  if (isObject(before) && isObject(after)) return diffMembers(before, after, found, path);
-  if (Array.isArray(before) && Array.isArray(after)) return diffItems(before, after, found, path);
-  if (!isSameScalar(before, after)) found({ kind: 'changed', path, before, after });
+  if (isObject(before) && isObject(after)) diffMembers(before, after, found, path);
+  else if (Array.isArray(before) && Array.isArray(after)) diffItems(before, after, found, path);
+  else if (!isSameScalar(before, after)) found({ kind: 'changed', path, before, after });
 }
 
 function diffMembers(before: JsonObject, after: JsonObject, found: (change: Change) => void, path: string): void {
@@ -48,12 +48,22 @@ function diffMembers(before: JsonObject, after: JsonObject, found: (change: Chan
   }
 }
 
-function diffItems(before: readonly Json[], after: readonly Json[], found: (change: Change) => void, path: string): void {
+function diffItems(
+  before: readonly Json[],
+  after: readonly Json[],
+  found: (change: Change) => void,
+  path: string,
+): void {
   const length = Math.max(before.length, after.length);
   for (let i = 0; i < length; i++) diffAt(before[i], after[i], found, `${path}/${i}`);
 }
 
-function diffAt(before: Json | undefined, after: Json | undefined, found: (change: Change) => void, path: string): void {
+function diffAt(
+  before: Json | undefined,
+  after: Json | undefined,
+  found: (change: Change) => void,
+  path: string,
+): void {
   if (before === undefined && after !== undefined) found({ kind: 'added', path, after });
   else if (before !== undefined && after === undefined) found({ kind: 'removed', path, before });
   else if (before !== undefined && after !== undefined) diffJson(before, after, found, path);

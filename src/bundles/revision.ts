@@ -4,7 +4,9 @@ import { commonFolder } from '../lib/common-folder.ts';
 import { messageOf } from '../lib/message.ts';
 
 const TIMEOUT_MS = 10_000;
-const MAX_OUTPUT_BYTES = 1_048_576;
+const MAX_OUTPUT_BYTES = 16_777_216;
+/** What opa takes from a folder; that of an earlier build, for one, is nothing to it. */
+const SOURCE = /\.(?:rego|json|ya?ml|manifest)$/;
 /** Set while git runs a hook, and then for whatever repository that is in. */
 const INHERITED = ['GIT_DIR', 'GIT_WORK_TREE', 'GIT_INDEX_FILE', 'GIT_PREFIX'];
 
@@ -12,7 +14,7 @@ type Environment = { readonly [name: string]: string | undefined };
 
 /**
  * The commit that is checked out in the repository of the first path, in full, and `-dirty` when something in the
- * repository differs from it, or when git does not know a file that is among the paths. Rejects with what git says.
+ * repository differs from it, or when git does not know a source that is among the paths. Rejects with what git says.
  */
 export async function gitRevision(paths: readonly string[], env: Environment): Promise<string> {
   const { folder } = commonFolder(paths.slice(0, 1));
@@ -22,8 +24,8 @@ export async function gitRevision(paths: readonly string[], env: Environment): P
     const commit = await git('describe', '--always', '--dirty', '--exclude=*', '--abbrev=64');
     if (commit.endsWith('-dirty')) return commit;
     const within = paths.map((path) => relative(folder, resolve(path)) || '.');
-    const unknown = await git('ls-files', '--others', '--exclude-standard', '--directory', '--', ...within);
-    return unknown === '' ? commit : `${commit}-dirty`;
+    const unknown = (await git('ls-files', '-z', '--others', '--exclude-standard', '--', ...within)).split('\0');
+    return unknown.some((file) => SOURCE.test(file)) ? `${commit}-dirty` : commit;
   } catch (error) {
     throw new Error(`git gives no revision (${messageOf(error)}); give one with --revision`);
   }

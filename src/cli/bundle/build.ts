@@ -39,6 +39,7 @@ export async function build(
   if (format === 'json') io.stdout.write(`${JSON.stringify({ ...report, ...(file && { output, ...file }) })}\n`);
   else io.stdout.write(describe(report));
   if (file === undefined) throw new CommandFailed(`${output} was not written: the bundle could not serve`);
-  if (format === 'text') io.stdout.write(`${line('written', `${output}, ${file.bytes} bytes`)}\n${line('sha256', file.sha256)}\n`);
+  if (format === 'text')
+    io.stdout.write(`${line('written', `${output}, ${file.bytes} bytes`)}\n${line('sha256', file.sha256)}\n`);
   return 0;
 }

@@ -82,9 +82,12 @@ export function addBundleCommands(
     .argument('<file>', 'a bundle file')
     .option('-H, --header <header>', "a header, 'Name: value'", collect, [])
     .option('--token-file <file>', 'a file with a bearer token')
+    .option('--tls-ca <file>', "the authorities (PEM) that may vouch for the server, instead of the system's")
     .option('--no-check', 'whether it can serve or not')
     .addOption(formatOption())
-    .action((url: string, file: string, flags: PushFlags) => run(() => push(url, file, flags, io, commands.pushBundle)));
+    .action((url: string, file: string, flags: PushFlags) =>
+      run(() => push(url, file, flags, io, commands.pushBundle)),
+    );
 }
 
 const algorithmOption = (): Option =>

@@ -9,8 +9,7 @@ export function printable(text: string): string {
   return text.length > MAX_LENGTH ? `${plain}…` : plain;
 }
 
-const escaped = (character: string): string =>
-  `\\u{${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}}`;
+const escaped = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}}`;
 
 /** `name:   value`, as every line of what the bundle commands tell. */
 export const line = (name: string, value: string): string =>

@@ -29,7 +29,10 @@ function describeDiff(found: BundleDiff): string {
   const recompiled = modules.changed.length > 0 && isSame(sources) && sources.changed.length === 0;
   return [
     ...(revision === undefined ? [] : [line('revision', change(revision.before || 'none', revision.after || 'none'))]),
-    ...namesOf('roots', { added: [rootsText(roots.added)].filter(Boolean), removed: [rootsText(roots.removed)].filter(Boolean) }),
+    ...namesOf('roots', {
+      added: [rootsText(roots.added)].filter(Boolean),
+      removed: [rootsText(roots.removed)].filter(Boolean),
+    }),
     ...namesOf('entrypoints', entrypoints),
     ...filesOf('module', modules),
     ...(recompiled ? ['             (the same sources, compiled by another version or with other data)'] : []),

@@ -140,12 +140,15 @@ export type PushRequest = {
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** A file with a bearer token. */
   readonly tokenFile: string | undefined;
+  /** A file with the authorities (PEM) that may vouch for the server; undefined: the system's. */
+  readonly caFile: string | undefined;
   /** Whether it has to be able to serve. */
   readonly check: boolean;
 };
 export type PushBundle = (
   request: PushRequest,
   config: Config,
+  env: Io['env'],
 ) => Promise<{ readonly to: string; readonly answer: string; readonly file: BundleFile }>;
 
 export type BundleCommands = {

@@ -7,9 +7,12 @@ import type { PushBundle } from './ports.ts';
 export type PushFlags = ConfigFlags & {
   readonly header: readonly string[];
   readonly tokenFile?: string;
+  readonly tlsCa?: string;
   readonly check: boolean;
   readonly format: Format;
 };
+
+const LOOPBACK = /^http:\/\/(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/]|$)/i;
 
 /** `postern bundle push`: to where it is fetched from. Returns the exit code. */
 export async function push(
@@ -19,10 +22,13 @@ export async function push(
   io: Io,
   pushBundle: PushBundle,
 ): Promise<number> {
-  const { tokenFile, check, format } = flags;
+  const { tokenFile, tlsCa: caFile, check, format } = flags;
   const headers = flags.header.map(headerOf);
+  if (tokenFile !== undefined && /^http:/i.test(url) && !LOOPBACK.test(url)) {
+    io.stderr.write('postern: the token is sent without encryption; https would keep it secret\n');
+  }
   const config = requireConfiguration(flags, io.env);
-  const { to, answer, file } = await pushBundle({ url, bundle, headers, tokenFile, check }, config);
+  const { to, answer, file } = await pushBundle({ url, bundle, headers, tokenFile, caFile, check }, config, io.env);
   io.stdout.write(
     format === 'json'
       ? `${JSON.stringify({ to, answer, ...file })}\n`
