@@ -32,6 +32,8 @@ test('links between documents lead somewhere', () => {
   const documents = [
     'README.md',
     'docs/builtins.md',
+    'docs/bundles.md',
+    'docs/bundle-sources.md',
     'docs/identity.md',
     'docs/lifecycle.md',
     'docs/operating.md',

@@ -7,7 +7,8 @@ export type BundleStatus = {
   last_successful_download?: string;
   last_successful_activation?: string;
   code?: string;
-  http_code?: string;
+  /** What the server answered, when that was it. */
+  http_code?: number;
   message?: string;
 };
 

@@ -105,7 +105,7 @@ export function createBundles(options: BundlesOptions): Bundles {
       log.warn({ bundle: name, cause: message }, 'bundle refused; what was active before stays active');
     status.code = 'bundle_error';
     delete status.http_code;
-    if (error instanceof SourceError && error.status !== undefined) status.http_code = String(error.status);
+    if (error instanceof SourceError && error.status !== undefined) status.http_code = error.status;
     status.message = message;
     options.onFailed(name);
   }

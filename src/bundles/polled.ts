@@ -13,6 +13,7 @@ export type PolledOptions = {
   readonly keys: { readonly [name: string]: KeyConfig };
   /** For proxies and credentials. */
   readonly env: { readonly [name: string]: string | undefined };
+  /** How long transfers may take, other than usual. */
   readonly limits?: TransferLimits;
   readonly clock: Clock;
   readonly random: () => number;

@@ -6,11 +6,11 @@ const BEYOND = 2n ** 64n;
 
 /**
  * A plain scalar that begins like a number, as go-yaml v3 takes it: beside YAML 1.2's integers also `017`, `0b1` and
- * `1_000`; exact while they fit into 64 bits, and otherwise floating-point numbers, or text. Throws Error for what is not
- * finite.
+ * `1_000`; exact while they fit into 64 bits, and otherwise floating-point numbers, or text. NaN: no number that JSON has. Throws
+ * Error for what only Go takes for a number.
  */
 export function resolveNumber(text: string): bigint | number | string {
-  if (INFINITE.test(text) || /^\.(?:nan|NaN|NAN)$/.test(text)) throw new Error('a number that is not finite');
+  if (INFINITE.test(text) || /^\.(?:nan|NaN|NAN)$/.test(text)) return Number.NaN;
   const plain = text.startsWith('.') ? text : text.replaceAll('_', '');
   const exact = exactInteger(plain);
   if (exact !== undefined) return exact;

@@ -39,11 +39,21 @@ export function parseYaml(text: string): string {
   if (document === undefined) return 'null';
   requireUsable(document, text);
   if (others.length > 0) throw new Error('more than one document');
-  return JSON.stringify(resolve(document) ?? null, (_key, item: unknown) => {
-    if (typeof item === 'bigint') return rawNumber(String(item));
-    if (typeof item === 'string' && !item.isWellFormed()) throw new Error('half of a surrogate pair');
-    return Object.is(item, -0) ? rawNumber('-0') : item;
-  });
+  return asJson(resolve(document) ?? null);
+}
+
+function asJson(value: unknown): string {
+  try {
+    return JSON.stringify(value, (_key, item: unknown) => {
+      if (typeof item === 'bigint') return rawNumber(String(item));
+      if (Number.isNaN(item)) throw new Error('a number that is not finite');
+      if (typeof item === 'string' && !item.isWellFormed()) throw new Error('half of a surrogate pair');
+      return Object.is(item, -0) ? rawNumber('-0') : item;
+    });
+  } catch (error) {
+    if (error instanceof TypeError) throw new Error('an alias that leads to itself');
+    throw error;
+  }
 }
 
 function requireUsable(document: Parsed, text: string): void {

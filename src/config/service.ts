@@ -169,8 +169,11 @@ export function serviceWarnings(services: Services): readonly string[] {
           `services.${name}.allow_insecure_tls: its certificate is NOT verified; whoever is in between can replace policy`,
         ]
       : []),
-    ...(url.startsWith('http:') && Object.values(credentials ?? {}).some((kind) => kind !== undefined)
+    ...(url.startsWith('http:') && (credentials?.bearer ?? credentials?.oauth2) !== undefined
       ? [`services.${name}.url: credentials are sent without encryption`]
+      : []),
+    ...(url.startsWith('http:') && credentials?.client_tls !== undefined
+      ? [`services.${name}.url: the client certificate is of no use without https`]
       : []),
     ...(tls === undefined && credentials?.client_tls?.ca_cert !== undefined
       ? [`services.${name}.credentials.client_tls.ca_cert: services.${name}.tls.ca_cert is its place now`]

@@ -107,6 +107,19 @@ describe('an activation', () => {
     });
   }
 
+  test('takes modules of several bundles, each with its own roots and a name that says where it is from', async () => {
+    const { offer, commits } = activationOf(['a', 'b']);
+    await offer('a', bundle('x', '1', { hasModule: true }));
+    await offer('b', bundle('y', '2', { hasModule: true }));
+    assert.deepEqual(
+      commits[0]?.modules.map(({ path, roots }) => [path, roots]),
+      [
+        ['a: policy.wasm', ['x']],
+        ['b: policy.wasm', ['y']],
+      ],
+    );
+  });
+
   test('takes roots whose names only begin alike', async () => {
     const { offer, commits } = activationOf(['a', 'b']);
     await offer('a', bundle('x', '1', { hasModule: true }));

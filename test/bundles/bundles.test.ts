@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Policy } from '../../src/bundles/activate.ts';
 import { type BundlesOptions, createBundles } from '../../src/bundles/bundles.ts';
+import { digestOf } from '../../src/bundles/digest.ts';
 import { bundleOf } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
+import { asArchive, jws, keyPairFor, publicPem, signaturesOf } from '../support/signing.ts';
 import { bundleConfig, nowhere, serviceConfig } from '../support/sources.ts';
 
 const bundle = (root: string, revision: string): Buffer =>
@@ -96,7 +98,7 @@ describe('bundles', () => {
       [one?.active_revision, one?.last_successful_download, one?.message],
       [undefined, NEW_YEAR, undefined],
     );
-    assert.deepEqual([two?.code, two?.http_code], ['bundle_error', '404']);
+    assert.deepEqual([two?.code, two?.http_code], ['bundle_error', 404]);
     assert.match(
       two?.message ?? '',
       /^GET http:\/\/127\.0\.0\.1:[0-9]+\/elsewhere\/two\.tar\.gz: the server answered 404/,
@@ -174,6 +176,78 @@ describe('bundles', () => {
     assert.deepEqual(commits[0]?.revisions, { [path]: 'r1' });
     const missing = await setUp(context, { files: [{ name: 'x', path: join(folder, 'missing') }] });
     await assert.rejects(missing.bundles.start(), /ENOENT/);
+  });
+
+  test('may be changed by deltas, once they are there', async (context) => {
+    const { bundles, served, events, commits } = await setUp(context, { config: { main: fast } });
+    const delta = (value: number, path = '/a'): Buffer =>
+      bundleOf([
+        { name: '.manifest', content: `{"roots":["a"],"revision":"d${value}"}` },
+        { name: 'patch.json', content: JSON.stringify({ data: [{ op: 'upsert', path, value }] }) },
+      ]);
+    served.set('/bundles/main', delta(1));
+    await bundles.start();
+    assert.match(bundles.status()['main']?.message ?? '', /a delta came before the bundle/);
+    for (const body of [bundle('a', 'r1'), delta(1), delta(2)]) {
+      const activated = once(events, 'activated');
+      served.set('/bundles/main', body);
+      await activated;
+    }
+    const failed = once(events, 'failed');
+    served.set('/bundles/main', delta(3, '/b'));
+    await failed;
+    assert.deepEqual(
+      commits.map(({ data, revisions }) => [
+        (JSON.parse(Buffer.from(data).toString()) as { readonly a?: unknown }).a,
+        revisions['main'],
+      ]),
+      [
+        ['r1', 'r1'],
+        [1, 'd1'],
+        [2, 'd2'],
+      ],
+    );
+  });
+
+  const signedAt = (iat: number, revision: string): Buffer => {
+    const files = { '.manifest': JSON.stringify({ roots: ['a'], revision }) };
+    const listed = [{ name: '.manifest', algorithm: 'SHA-256', hash: digestOf('SHA-256', { revision, roots: ['a'] }) }];
+    const token = jws({ alg: 'EdDSA', kid: 'k' }, { files: listed, iat }, 'EdDSA');
+    return asArchive({ ...files, '.signatures.json': signaturesOf(token) });
+  };
+  const keys = { k: { key: publicPem(keyPairFor('EdDSA')), algorithm: 'EdDSA', scope: '' } };
+
+  for (const allowRollback of [[], ['main']]) {
+    const verb = allowRollback.length === 0 ? 'are not' : 'may be';
+    test(`that are signed ${verb} followed by older ones`, async (context) => {
+      const options = { config: { main: fast }, keys, allowRollback };
+      const { bundles, served, events, commits } = await setUp(context, options);
+      served.set('/bundles/main', signedAt(1000, 'r2'));
+      await bundles.start();
+      const seen = once(events, allowRollback.length === 0 ? 'failed' : 'activated');
+      served.set('/bundles/main', signedAt(999, 'r1'));
+      await seen;
+      assert.deepEqual(
+        commits.map(({ revisions }) => revisions['main']),
+        allowRollback.length === 0 ? ['r2'] : ['r2', 'r1'],
+      );
+    });
+  }
+
+  test('that have to be signed are refused when they are not, and those from the command line need no signature', async (context) => {
+    const path = join(scratchFolder(context), 'b.tar.gz');
+    writeFileSync(path, bundle('b', 'r1'));
+    const signing = { exclude_files: [], allow_unsigned_delta_bundles: false };
+    const options = { config: { main: { ...fast, signing } }, keys, files: [{ name: 'given', path }] };
+    const { bundles, served, commits } = await setUp(context, options);
+    served.set('/bundles/main', bundle('a', 'r1'));
+    await bundles.start();
+    const { main, given } = bundles.status();
+    assert.deepEqual(
+      [main?.message, given?.message],
+      ['the bundle is not signed (it has no .signatures.json)', undefined],
+    );
+    assert.equal(commits.length, 0);
   });
 
   test('of one name are refused', async (context) => {

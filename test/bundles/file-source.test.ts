@@ -3,11 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
+import { openBundle } from '../../src/bundles/open.ts';
 import { createFileSource } from '../../src/bundles/sources/file.ts';
 import { describeBundleSource, type Place } from '../contract/bundle-source.ts';
 import { bundleOf, type Entry } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
+import { signWithOpa, verificationWith } from '../support/signing.ts';
 import { unpacked } from '../support/unpacked.ts';
 
 const LIMIT = 10_000;
@@ -113,6 +115,24 @@ describe('a folder of a bundle', () => {
       'policy.wasm',
       'x.manifest.pb',
     ]);
+  });
+
+  test('that opa signed gives all that is in it, and is verified', async (context) => {
+    const path = join(scratchFolder(context), 'bundle');
+    mkdirSync(path);
+    const files = { 'data.json': '{"v":1}', 'a/notes.txt': 'text', 'metadata.json': '{}' };
+    write(
+      path,
+      Object.entries(signWithOpa(scratchFolder(context), files, 'ES256')).map(([name, content]) => ({ name, content })),
+    );
+    const opened = async () => {
+      const fetched = await unpacked(createFileSource(path, LIMIT), LIMIT)(undefined, never);
+      assert.equal(fetched.kind, 'new');
+      return openBundle(fetched.files, verificationWith('ES256'), Date.now());
+    };
+    assert.equal((await opened()).kind, 'snapshot');
+    write(path, [{ name: 'a/more.txt', content: 'text' }]);
+    await assert.rejects(opened(), /a\/more\.txt is not listed/);
   });
 
   test('whose links lead in circles is refused', async (context) => {

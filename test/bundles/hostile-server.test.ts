@@ -330,7 +330,7 @@ describe('a hostile bundle server', () => {
     const fresh = await setUp(context, pair, 'manual');
     fresh.become({ listener: answering(304) });
     await fresh.bundles.poke();
-    assert.deepEqual([fresh.active(), fresh.status()?.http_code], [undefined, '304']);
+    assert.deepEqual([fresh.active(), fresh.status()?.http_code], [undefined, 304]);
     assert.match(fresh.status()?.message ?? '', /was not asked for changes only/);
   });
 

@@ -19,6 +19,10 @@ const pax = (...records: readonly string[]): string =>
     })
     .join('');
 const wasm: Entry = { name: 'policy.wasm', content: 'wasm' };
+const raw = (content: string | Buffer): Buffer => bundleOf([{ name: '.manifest', content }]);
+const annotated = (annotations: unknown): Buffer =>
+  manifest({ wasm: [{ entrypoint: 'a/b', module: '/policy.wasm', annotations }] }, wasm);
+const range = (end: number): readonly number[] => Array.from({ length: end }, (_, i) => i);
 const page = `<html>${' '.repeat(2000)}</html>`;
 
 const refused: readonly (readonly [string, Buffer, RegExp])[] = [
@@ -55,8 +59,49 @@ const refused: readonly (readonly [string, Buffer, RegExp])[] = [
   [
     'a signature in a folder',
     bundleOf([{ name: 'a/.signatures.json', content: '{}' }, data]),
-    /signed, and nothing has verified it/,
+    /nothing has verified it/,
   ],
+  ['a key in a manifest twice', raw('{"roots":["a"],"roots":[]}'), /a key twice/],
+  ['roots in capitals', manifest({ Roots: ['a'] }), /Roots is written in lower case/],
+  ['entrypoints in capitals', manifest({ WASM: [] }), /WASM is written in lower case/],
+  ['metadata that is a list', manifest({ metadata: [] }), /metadata is not an object/],
+  ['metadata that is null', manifest({ metadata: null }), /metadata is not an object/],
+  ['a Rego version of the future', manifest({ rego_version: 3 }), /rego_version is not known/],
+  ['a Rego version that is text', manifest({ rego_version: '1' }), /rego_version is not known/],
+  ['a Rego version with a point', raw('{"rego_version":1.0}'), /rego_version is not known/],
+  ['Rego versions of files that are none', manifest({ file_rego_versions: { 'a.rego': 7 } }), /file_rego_versions/],
+  ['Rego versions in a list', manifest({ file_rego_versions: [1] }), /file_rego_versions/],
+  ['roots that are null', manifest({ roots: null }), /roots is not a list/],
+  ['a byte order mark in the manifest', raw('\ufeff{}'), /\.manifest is not JSON/],
+  ['a manifest in another encoding', raw(Buffer.from('{"revision":"\xe9"}', 'latin1')), /\.manifest is not UTF-8/],
+  ['text after the manifest', raw('{} {}'), /\.manifest is not JSON/],
+  ['annotations that are none', annotated('all'), /annotations of a\/b/],
+  ['annotations of no objects', annotated([1]), /annotations of a\/b/],
+  [
+    'a module that the manifest gives nothing to, beside another',
+    manifest({ wasm: [{ entrypoint: 'a/b', module: '/policy.wasm' }] }, wasm, { ...wasm, name: 'x/policy.wasm' }),
+    /x\/policy\.wasm is one of several modules/,
+  ],
+  [
+    'more modules than anybody needs',
+    manifest(
+      { wasm: range(51).map((i) => ({ entrypoint: `a${i}`, module: `/m${i}/policy.wasm` })) },
+      ...range(51).map((i) => ({ ...wasm, name: `m${i}/policy.wasm` })),
+    ),
+    /more than 50 policy modules/,
+  ],
+  [
+    'a key that only looks like the path of a root',
+    manifest({ roots: ['a/b'] }, { name: 'data.json', content: '{"a/b":1}' }),
+    /data at a\/b is outside/,
+  ],
+  [
+    'a folder that only begins like a root',
+    manifest({ roots: ['a'] }, { name: 'ab/data.json', content: '{"x":1}' }),
+    /data at ab is outside/,
+  ],
+  ['data in another encoding', bundleOf([{ ...data, content: Buffer.from('{"x":"\xe9"}', 'latin1') }]), /not UTF-8/],
+  ['a byte order mark in JSON', bundleOf([{ ...data, content: '\ufeff{"x":1}' }]), /data\.json is not JSON/],
   ['a delta in a folder', bundleOf([{ name: 'a/patch.json', content: '{}' }]), /delta/],
   ['roots within roots', manifest({ roots: ['a/b', 'a'] }), /overlap/],
   ['a root beside the one that owns all', manifest({ roots: ['', 'a'] }), /overlap/],

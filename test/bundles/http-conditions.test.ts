@@ -44,7 +44,7 @@ describe('long polling', () => {
     }
     assert.deepEqual(
       asked.map(({ prefer }) => prefer),
-      ['wait', 'wait', 'wait', '', '', 'wait'].map((wait) => `modes=snapshot${wait === '' ? '' : ';wait=7'}`),
+      ['wait', 'wait', 'wait', '', '', 'wait'].map((wait) => `modes=snapshot,delta${wait === '' ? '' : ';wait=7'}`),
     );
     assert.deepEqual(waits, [true, true, false, false, true, true]);
   });
@@ -57,7 +57,7 @@ describe('long polling', () => {
     assert.equal((await httpSource(context, url)(undefined, never, true)).waits, false);
     assert.deepEqual(
       asked.map(({ prefer }) => prefer),
-      ['modes=snapshot', 'modes=snapshot'],
+      ['modes=snapshot,delta', 'modes=snapshot,delta'],
     );
   });
 

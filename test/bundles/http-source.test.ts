@@ -61,17 +61,22 @@ describe('a request for a bundle', () => {
     });
     const token_path = join(scratchFolder(context), 'token');
     const credentials = { bearer: { token_path, scheme: 'Bearer' } };
-    const headers = { 'X-Team': 'policy', 'Accept-Encoding': 'br' };
+    const headers = { 'X-Team': 'policy', 'Accept-Encoding': 'br', 'User-Agent': 'ours' };
     const source = sourceAt(context, url, { service: { headers, credentials } });
     for (const token of ['one', 'two']) {
       writeFileSync(token_path, `${token}\n`);
       await source(undefined, never);
     }
     assert.deepEqual(
-      seen.map((headers) => [headers.authorization, headers['x-team'], headers['accept-encoding']]),
+      seen.map((headers) => [
+        headers.authorization,
+        headers['x-team'],
+        headers['accept-encoding'],
+        headers['user-agent'],
+      ]),
       [
-        ['Bearer one', 'policy', 'identity'],
-        ['Bearer two', 'policy', 'identity'],
+        ['Bearer one', 'policy', 'identity', 'ours'],
+        ['Bearer two', 'policy', 'identity', 'ours'],
       ],
     );
   });

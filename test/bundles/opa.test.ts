@@ -78,22 +78,38 @@ describe('a bundle that opa has built', () => {
     assert.throws(() => readBundle(files), /opa build -t wasm -e/);
   });
 
-  test('and signed is refused, when nothing verifies it', async (context) => {
+  test('with annotations, metadata and versions of Rego is read', async (context) => {
+    const folder = scratchFolder(context);
+    write(folder, {
+      'src/.manifest': '{"roots":["app"],"metadata":{"team":{"name":"edge"}}}',
+      'src/policy.rego': `# METADATA
+# title: the gate
+# entrypoint: true
+package app.authz
+
+# METADATA
+# custom:
+#   owner: edge
+allow if input.n
+`,
+    });
+    const output = join(folder, 'bundle.tar.gz');
+    opa('build', '-t', 'wasm', '-e', 'app/authz/allow', '-o', output, '-b', join(folder, 'src'));
+    const files = await unpack(readFileSync(output), LIMIT);
+    const manifest = JSON.parse(String(files.get('.manifest'))) as { wasm: { annotations?: object[] }[] };
+    assert.ok(manifest.wasm.some(({ annotations }) => annotations !== undefined));
+    const bundle = readBundle(files);
+    assert.deepEqual(JSON.parse(JSON.stringify(bundle.metadata)), { team: { name: 'edge' } });
+    assert.deepEqual([...(bundle.modules[0]?.entrypoints ?? [])].sort(), ['app/authz', 'app/authz/allow']);
+  });
+
+  test('and signed is not read by whoever did not verify it', async (context) => {
     const folder = scratchFolder(context);
     write(folder, { 'src/data.json': '{"x":1}' });
-    opa(
-      'build',
-      '-o',
-      join(folder, 'b.tar.gz'),
-      '--signing-alg',
-      'HS256',
-      '--signing-key',
-      'k',
-      '-b',
-      join(folder, 'src'),
-    );
+    const signing = ['--signing-alg', 'HS256', '--signing-key', 'k'];
+    opa('build', '-o', join(folder, 'b.tar.gz'), ...signing, '-b', join(folder, 'src'));
     const files = await unpack(readFileSync(join(folder, 'b.tar.gz')), LIMIT);
-    assert.throws(() => readBundle(files), /nothing has verified it/);
+    assert.throws(() => readBundle(files), /is signed, and nothing has verified it/);
   });
 
   test('may have data only', async (context) => {
@@ -142,6 +158,21 @@ quoted: "017"
 
 describe('data', () => {
   const same: readonly (readonly [string, { readonly [name: string]: string }])[] = [
+    ['YAML behind a byte order mark', { 'data.yaml': '\ufeffa: 1' }],
+    ['YAML that is empty, below a folder', { 'a/data.yaml': '', 'b/data.yml': '# nothing' }],
+    ['JSON for YAML', { 'data.yaml': '{"a":1.0,"a":2.50}' }],
+    ['keys twice in JSON', { 'data.json': '{"a":{"b":1},"a":{"c":2}}' }],
+    [
+      'files that meet far down',
+      { 'data.json': '{"a":{"b":{"c":1}}}', 'a/data.yml': 'b: {d: 2}', 'a/b/e/data.json': '3' },
+    ],
+    ['deep folders', { [`${'f/'.repeat(20)}data.json`]: '{"x":1}' }],
+    ['deep nesting', { 'data.json': `{"a":${'['.repeat(400)}${']'.repeat(400)}}` }],
+    ['an unknown field in the manifest', { '.manifest': '{"future":{},"revision":"r"}', 'data.json': '{"a":1}' }],
+    [
+      'versions of Rego',
+      { '.manifest': '{"rego_version":0,"file_rego_versions":{"*.rego":1}}', 'data.json': '{"a":1}' },
+    ],
     ['numbers in YAML', { 'data.yaml': numbers }],
     ['words, keys, merges and aliases in YAML', { 'data.yml': others }],
     ['several folders', { 'data.json': '{"a":{"b":1}}', 'a/c/data.yaml': 'd: 2', 'e/data.json': '[1]' }],
@@ -158,6 +189,14 @@ describe('data', () => {
   }
 
   const refused: readonly (readonly [string, { readonly [name: string]: string }])[] = [
+    ['that are empty', { 'data.json': '' }],
+    ['that are empty YAML at the top', { 'data.yaml': '' }],
+    ['with a byte order mark in JSON', { 'data.json': '\ufeff{"a":1}' }],
+    ['with text after JSON', { 'data.json': '{"a":1} x' }],
+    ['in two files of one folder that meet', { 'data.json': '{"a":1}', 'data.yaml': 'a: 1' }],
+    ['under a Rego version of the future', { '.manifest': '{"rego_version":9}' }],
+    ['with metadata that is a list', { '.manifest': '{"metadata":[]}' }],
+    ['with a manifest that is empty', { '.manifest': '' }],
     ['outside of the roots', { '.manifest': '{"roots":["a"]}', 'b/data.json': '{"x":1}' }],
     ['beside a deeper root', { '.manifest': '{"roots":["a/b"]}', 'data.json': '{"a":{"b":1,"c":2}}' }],
     ['below no root at all', { '.manifest': '{"roots":[]}', 'data.json': '{"a":1}' }],

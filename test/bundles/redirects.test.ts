@@ -43,7 +43,7 @@ describe('a redirect', () => {
       const [{ method, headers } = assert.fail('nothing was asked')] = asked;
       assert.deepEqual(
         [method, headers.authorization, headers['x-key'], headers['if-none-match'], headers.prefer],
-        ['GET', 'Bearer s3cr3t-token', 's3cr3t-key', '"1"', 'modes=snapshot'],
+        ['GET', 'Bearer s3cr3t-token', 's3cr3t-key', '"1"', 'modes=snapshot,delta'],
       );
     }
   });

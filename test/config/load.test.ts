@@ -37,7 +37,7 @@ describe('configuration', () => {
 
   test('a file written for the peer is taken, and what is not honoured is named', () => {
     const text = `
-services: { s: { url: "https://x", tls: { ca_cert: f } } }
+services: { s: { url: "https://x", tls: { ca_cert: f }, type: rest } }
 bundles: { b: { resource: r, persist: true } }
 decision_logs: { console: true, reporting: { min_delay_seconds: 1 } }
 plugins: { envoy_ext_authz_grpc: { addr: ":9191", path: a/b, dry-run: true, enable-performance-metrics: true } }
@@ -49,6 +49,7 @@ distributed_tracing: { type: grpc }
     assert.deepEqual(warnings.map((warning) => warning.split(' ')[0]).sort(), [
       'decision_logs.reporting',
       'distributed_tracing',
+      'services.s.type',
     ]);
   });
 
@@ -110,7 +111,7 @@ distributed_tracing: { type: grpc }
     const text = `
 postern: { nope: 1, paths: loose, evaluation: { memory_bytes: 1, budget: 2 }, identity: { issuers: [{ issuer: i }, { issuer: j, jwks_uri: "ftp://x", algorithms: [HS256, none] }] } }
 plugins: { envoy_ext_authz_grpc: { addr: 1, query: "data.a[_]", grpc-max-recv-msg-size: big } }
-bundles: { a: { service: s, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } }, b: { signing: {} } }
+bundles: { a: { service: s, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } } }
 services: { s: { url: x, credentials: { s3_signing: {} } } }
 `;
     const problems = problemsOf(load(text));
@@ -123,7 +124,6 @@ services: { s: { url: x, credentials: { s3_signing: {} } } }
       'postern.identity.issuers.1.algorithms.0:',
       'plugins.envoy_ext_authz_grpc.addr:',
       'plugins.envoy_ext_authz_grpc.grpc-max-recv-msg-size:',
-      'bundles.b.signing:',
       'services.s.url:',
       'services.s.credentials.s3_signing:',
     ]) {
@@ -131,6 +131,82 @@ services: { s: { url: x, credentials: { s3_signing: {} } } }
         problems.some((problem) => problem.startsWith(path)),
         `${path} in\n${problems.join('\n')}`,
       );
+    }
+  });
+
+  test('services have the credentials that OPA has, one kind each, and what is missing is refused by name', () => {
+    const ok = `
+keys: { k: { algorithm: ES256, private_key: pem } }
+services:
+  a: { url: "https://h", tls: { ca_cert: f }, credentials: { client_tls: { cert: f, private_key: f } } }
+  b: { url: "https://h", credentials: { oauth2: { token_url: "https://h/t", client_id: i, client_secret: s } } }
+  c: { url: "https://h", credentials: { oauth2: { token_url: "https://h/t", grant_type: jwt_bearer, signing_key: k } } }
+  d: { url: "https://h", credentials: { oauth2: { token_url: "https://h/t", signing_key: k } } }
+`;
+    const loaded = load(ok);
+    assert.ok(loaded.ok, JSON.stringify(loaded));
+    assert.deepEqual(loaded.warnings, []);
+    const bad: readonly (readonly [credentials: string, problem: RegExp])[] = [
+      ['gcp_metadata: {}', /credentials\.gcp_metadata: not supported; supported are bearer, client_tls, oauth2/],
+      ['azure_managed_identity: {}', /credentials\.azure_managed_identity: not supported; supported are bearer/],
+      ['plugin: x', /credentials\.plugin: not supported/],
+      [
+        'bearer: { token: t }, client_tls: { cert: f, private_key: f }',
+        /credentials: one of bearer, client_tls, not several/,
+      ],
+      ['bearer: {}', /bearer: exactly one of token and token_path/],
+      ['bearer: { token: t, token_path: f }', /bearer: exactly one of token and token_path/],
+      ['client_tls: { cert: f }', /client_tls.*private_key/],
+      ['oauth2: { token_url: "https://h/t", client_id: i }', /oauth2: exactly one of client_secret, signing_key/],
+      ['oauth2: { token_url: "https://h/t", client_secret: s }', /oauth2\.client_id: needed/],
+      ['oauth2: { token_url: "http://h/t", client_id: i, client_secret: s }', /oauth2\.token_url:/],
+      ['oauth2: { token_url: "https://h/t", grant_type: jwt_bearer }', /oauth2\.signing_key: needed for jwt_bearer/],
+      ['oauth2: { token_url: "https://h/t", signing_key: nope }', /oauth2\.signing_key: no key is called nope/],
+      ['oauth2: { token_url: "https://h/t", signing_key: public }', /the key public has no private_key/],
+      [
+        'oauth2: { token_url: "https://h/t", aws_kms: {} }',
+        /oauth2\.aws_kms: not supported; supported are client_secret/,
+      ],
+      ['oauth2: { token_url: "https://h/t", grant_type: password }', /oauth2\.grant_type:/],
+    ];
+    for (const [credentials, problem] of bad) {
+      const text = `{ keys: { public: {} }, services: { s: { url: "https://h", credentials: { ${credentials} } } } }`;
+      const problems = problemsOf(load(text));
+      assert.ok(
+        problems.some((each) => problem.test(each)),
+        `${credentials}: ${problems.join('\n')}`,
+      );
+    }
+  });
+
+  test('what weakens a service is allowed, and said', () => {
+    const text = `
+services:
+  a: { url: "https://h", allow_insecure_tls: true }
+  b: { url: "http://h", credentials: { bearer: { token: t } } }
+  c: { url: "https://h", credentials: { client_tls: { cert: f, private_key: f, ca_cert: f } } }
+  d: { url: "http://h", tls: {}, credentials: { client_tls: { cert: f, private_key: f } } }
+`;
+    const loaded = load(text);
+    assert.ok(loaded.ok, JSON.stringify(loaded));
+    assert.deepEqual(
+      loaded.warnings.map((warning) => warning.split(': ')[0]),
+      [
+        'services.a.allow_insecure_tls',
+        'services.b.url',
+        'services.c.credentials.client_tls.ca_cert',
+        'services.d.url',
+      ],
+    );
+  });
+
+  test('a whole URL of a bundle is of the origin of its service', () => {
+    const config = (resource: string): string =>
+      `{ services: { s: { url: "https://h/base" } }, bundles: { b: { service: s, resource: "${resource}" } } }`;
+    assert.ok(load(config('https://h/b.tar.gz')).ok);
+    assert.ok(load(config('file:///b.tar.gz')).ok);
+    for (const resource of ['https://other/b', 'http://h/b', 'https://h:444/b']) {
+      assert.match(problemsOf(load(config(resource))).join(), /bundles\.b\.resource: not of the origin/);
     }
   });
 

@@ -4,9 +4,10 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { polled, startBundleServer } from '../support/bundle-server.ts';
+import { startForwardProxy } from '../support/forward-proxy.ts';
 import { checkClient, httpRequest, readResponse } from '../support/grpc.ts';
 import { eventually, tool } from '../support/process.ts';
-import { buildPolicy, type Server, scratchFolder, startPostern } from '../support/servers.ts';
+import { buildPolicy, merge, type Server, scratchFolder, startPostern } from '../support/servers.ts';
 
 const saying = (what: string): string =>
   `package envoy.authz\n\nallow := {"allowed": true, "headers": {"x-said": "${what}"}}\n`;
@@ -46,7 +47,11 @@ describe('bundles over HTTP', () => {
         /unzip|end/,
       ],
       ['an error', () => Object.assign(served, { status: 500 }), /answered 500/],
-      ['a redirect to nowhere', () => Object.assign(served, { status: 302 }), /ECONNREFUSED/],
+      [
+        'a redirect to nowhere',
+        () => Object.assign(served, { status: 302 }),
+        /127\.0\.0\.1:1\/: the connection is refused/,
+      ],
       [
         'a policy that needs what is not there',
         () => {
@@ -81,6 +86,23 @@ describe('bundles over HTTP', () => {
     assert.deepEqual([status.active_revision, status.message], ['two', undefined]);
     const metrics = await (await fetch(`http://${server.diagnostic}/metrics`)).text();
     assert.match(metrics, /postern_bundle_failures_total\{bundle="main"\} [1-9]/);
+  });
+
+  test('come through the proxy of the environment, and what is allowed and should not be is said at the start', async (context) => {
+    const folder = scratchFolder(context);
+    const { url } = await startBundleServer(context, readFileSync(buildPolicy(saying('one'), folder)));
+    const proxy = await startForwardProxy(context);
+    const named = polled(url.replace('127.0.0.1', 'bundles.test'));
+    const config = merge(named, { services: { ci: { allow_insecure_tls: true } } });
+    const env = { HTTP_PROXY: `http://user:proxy-secret@${proxy.address}`, NO_PROXY: '' };
+    const server = await startPostern(context, { config, folder, env });
+    assert.equal(await said(server), 'one');
+    assert.match(proxy.asked[0]?.[0] ?? '', /^GET http:\/\/bundles\.test:[0-9]+\/bundles\/main$/);
+    assert.match(server.stderr(), /services\.ci\.allow_insecure_tls: its certificate is NOT verified/);
+    assert.match(server.stderr(), /services\.ci\.url: credentials are sent without encryption/);
+    proxy.fault = 403;
+    await eventually(async () => ((await statusOf(server)).message === undefined ? undefined : true));
+    assert.ok(!(server.stderr() + server.stdout()).match(/proxy-secret|bundle-secret/));
   });
 
   test('are swapped under load with no failed request and only ever one of the two answers', async (context) => {

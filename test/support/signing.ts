@@ -47,7 +47,13 @@ export const asFiles = (files: Files): BundleFiles =>
   new Map(Object.entries(files).map(([name, content]) => [name, Buffer.from(content)]));
 
 export const asArchive = (files: Files): Buffer =>
-  bundleOf(Object.entries(files).map(([name, content]) => ({ name, content: Buffer.from(content) })));
+  bundleOf(
+    Object.entries(files).map(([name, content]) => ({
+      // Headers are written byte by byte.
+      name: Buffer.from(name).toString('latin1'),
+      content: Buffer.from(content),
+    })),
+  );
 
 export function writeFiles(folder: string, files: Files): void {
   for (const [name, content] of Object.entries(files)) {
@@ -119,6 +125,7 @@ export function verdictOfOpa(
     opa(args, folder);
     return { ok: true, output: readFileSync(join(folder, 'output.tar.gz')) };
   } catch (error) {
-    return { ok: false, reason: String((error as { readonly stderr?: Buffer }).stderr) };
+    const { stdout, stderr } = error as { readonly stdout?: Buffer; readonly stderr?: Buffer };
+    return { ok: false, reason: `${stdout}${stderr}` };
   }
 }

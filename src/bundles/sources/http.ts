@@ -12,8 +12,8 @@ export type HttpSourceOptions = {
   readonly clock: Clock;
 };
 
-/** What bundles may be: https://www.openpolicyagent.org/docs/management-bundles#delta-bundles are not among them. */
-const MODES = 'modes=snapshot';
+/** What bundles may be: https://www.openpolicyagent.org/docs/management-bundles#delta-bundles */
+const MODES = 'modes=snapshot,delta';
 /** By it a server says that it knows how to wait. */
 const BUNDLE_TYPE = 'application/vnd.openpolicyagent.bundles';
 const MAX_ETAG = 1024;
@@ -37,7 +37,6 @@ export function createHttpSource(client: ServiceClient, address: string, options
     const answer = await client.get({
       url,
       headers: {
-        'user-agent': 'postern',
         'accept-encoding': 'identity',
         prefer: waits ? `${MODES};wait=${longPollMs / 1000}` : MODES,
         ...(sent.length === 0 ? {} : { 'if-none-match': sent.join(', ') }),

@@ -72,7 +72,7 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
     try {
       return await sendRequest(url, {
         dispatcher,
-        headers,
+        headers: { 'user-agent': 'postern', ...headers },
         headersTimeout,
         bodyTimeout: parts.limits.stallMs,
         signal: AbortSignal.any([request.signal, late.signal]),

@@ -3,6 +3,8 @@ import { basename, dirname } from 'node:path';
 
 /** Writers do many things at once. */
 const PAUSE_MS = 100;
+/** A folder may have a file that is written all the time and has nothing to do with bundles. */
+const SPACING_MS = 1000;
 
 /**
  * Tells that something has happened to a file, or in a folder, as far as the system says so; whoever must know looks from
@@ -13,14 +15,17 @@ export function watchPath(path: string, onChange: () => void): () => void {
   let inner: FSWatcher | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
+  let toldMs = Number.NEGATIVE_INFINITY;
 
   const changed = (): void => {
     if (isOver || timer !== undefined) return;
-    timer = setTimeout(() => {
+    const tell = (): void => {
       timer = undefined;
+      toldMs = performance.now();
       watchInner();
       onChange();
-    }, PAUSE_MS);
+    };
+    timer = setTimeout(tell, Math.max(PAUSE_MS, toldMs + SPACING_MS - performance.now()));
     timer.unref();
   };
   // Anew after each change: a folder that took the place of another is not seen through the old watch.
