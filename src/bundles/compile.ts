@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { commonFolder } from '../lib/common-folder.ts';
@@ -70,12 +70,17 @@ export async function compileSources(compilation: Compilation): Promise<void> {
   await new Promise<void>((done, failed) => {
     const limits = { cwd: folder, timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES };
     const args = ['build', ...options, '-o', resolve(output), '--', ...names];
-    execFile(opa, args, limits, (error, _stdout, stderr) => {
+    execFile(opa, args, limits, (error, stdout, stderr) => {
+      // What is wrong with sources comes on one of the streams, and with flags on the other.
+      const said = [stderr, stdout].map((text) => text.trim()).filter((text) => text !== '');
       if (error === null) done();
-      else failed(new CompileError(`opa build failed: ${stderr.trim() || error.message}`));
+      else failed(new CompileError(`opa build failed: ${said.join('\n') || endOf(error)}`));
     });
   });
 }
+
+const endOf = ({ code, signal, killed }: ExecFileException): string =>
+  killed === true ? `it was not done within ${TIMEOUT_MS / 1000} s` : `it ended with ${signal ?? code ?? 'no word'}`;
 
 function optionsOf({ entrypoints, ignore, revision, capabilities, asBundles }: Compilation): readonly string[] {
   const known = capabilities !== undefined && existsSync(capabilities) ? resolve(capabilities) : capabilities;

@@ -3,14 +3,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CompileError, compileSources, hasManifest } from '../../bundles/compile.ts';
+import { withOriginals } from '../../bundles/originals.ts';
+import { pack } from '../../bundles/pack.ts';
 import { gitRevision } from '../../bundles/revision.ts';
 import { bundleLimits } from '../../bundles/unpack.ts';
 import type { BuildBundle, BundleFile } from '../../cli/bundle/ports.ts';
 import { CommandFailed } from '../../cli/failure.ts';
+import { commonFolder } from '../../lib/common-folder.ts';
 import { readLimited } from '../../lib/read-limited.ts';
 import { replaceFile } from '../../lib/replace-file.ts';
 import { decisionPath } from '../policy-holder.ts';
 import { inspectContent } from './inspect.ts';
+import { unpacked } from './open-file.ts';
 
 export const buildBundle: BuildBundle = async (request, config, env) => {
   const { paths, output, entrypoints, ignore, capabilities } = request;
@@ -27,7 +31,8 @@ export const buildBundle: BuildBundle = async (request, config, env) => {
     }).catch((error: unknown) => {
       throw error instanceof CompileError ? new CommandFailed(error.message) : error;
     });
-    const archive = await readLimited(built, bundleLimits.packed);
+    const files = await unpacked({ archive: await readLimited(built, bundleLimits.packed) });
+    const archive = pack(await withOriginals(files, commonFolder(paths).folder));
     const report = await inspectContent({ archive }, config);
     if (report.problems.length > 0) return { report, file: undefined };
     return { report, file: await writeBundle(output, archive) };

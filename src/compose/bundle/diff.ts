@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Change, diffDigests, diffJson, diffNames } from '../../bundles/diff.ts';
+import { regoOf } from '../../bundles/originals.ts';
 import type { BundleDiff, DataChange, DiffBundles, SignatureReport } from '../../cli/bundle/ports.ts';
 import { messageOf } from '../../lib/message.ts';
 import type { Json, JsonObject } from '../../model/json.ts';
@@ -44,7 +45,6 @@ async function sideOf(file: string): Promise<Side> {
     const reports = await Promise.all(modules.map((module) => inspectModule(module, MEMORY_BYTES)));
     const unreadable = reports.find(({ abi }) => abi === undefined);
     if (unreadable !== undefined) throw new Error(`${unreadable.path}: ${unreadable.problems.join('; ')}`);
-    const sources = [...files].filter(([name]) => name.endsWith('.rego'));
     return {
       ...{ revision, roots, data, metadata, signature },
       // A module answers for all that it has, unless the manifest says for what.
@@ -52,7 +52,7 @@ async function sideOf(file: string): Promise<Side> {
         entrypoints.length > 0 ? entrypoints : (reports[i]?.entrypoints ?? []),
       ),
       modules: new Map(modules.map(({ path, digest }) => [path, digest])),
-      sources: new Map(sources.map(([name, bytes]) => [name, hash('sha256', bytes)])),
+      sources: new Map([...regoOf(files)].map(([name, bytes]) => [name, hash('sha256', bytes)])),
       builtins: reports.flatMap(({ builtins }) => builtins),
       network: reports.flatMap(({ waiting }) => waiting),
     };

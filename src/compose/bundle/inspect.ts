@@ -1,3 +1,4 @@
+import { regoOf } from '../../bundles/originals.ts';
 import type { Content } from '../../bundles/unpack.ts';
 import { verificationOf } from '../../bundles/verification.ts';
 import type { BundleReport } from '../../cli/bundle/ports.ts';
@@ -46,7 +47,7 @@ async function reportOn(content: Content, config: Config): Promise<BundleReport>
     roots,
     modules: inspected.map(({ problems: _, ...report }) => report),
     data: Buffer.byteLength(text),
-    sources: [...files.keys()].filter((name) => name.endsWith('.rego')).sort(),
+    sources: [...regoOf(files).keys()].sort(),
     metadata,
     signature,
     problems: [
