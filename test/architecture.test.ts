@@ -82,3 +82,10 @@ test('each edge keeps its wire types and libraries to itself', () => {
   });
   assert.deepEqual(strays, []);
 });
+
+test('the AWS SDK is loaded only when a bundle needs it', () => {
+  const loaded = files.filter((file) =>
+    /^import (?!type\b).*'@(?:aws-sdk|smithy)\//m.test(readFileSync(join(src, file), 'utf8')),
+  );
+  assert.deepEqual(loaded, []);
+});

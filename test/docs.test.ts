@@ -38,6 +38,7 @@ test('links between documents lead somewhere', () => {
     'docs/lifecycle.md',
     'docs/operating.md',
     'docs/reasons.md',
+    'docs/s3-and-oci.md',
   ];
   for (const document of documents) {
     for (const [, target = ''] of read(document).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {

@@ -1,4 +1,4 @@
-import type { BundleConfig, KeyConfig, ServiceConfig } from '../config/schema.ts';
+import type { BundleConfig, KeyConfig, S3Config, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { createPoll, type Look, type Poll } from './poll.ts';
 import type { TransferLimits } from './sources/service-client.ts';
@@ -9,6 +9,7 @@ import { sourceOf } from './sources/source-of.ts';
 export type PolledOptions = {
   readonly config: { readonly [name: string]: BundleConfig };
   readonly services: { readonly [name: string]: ServiceConfig };
+  readonly s3: S3Config;
   /** Of `keys`, for signing assertions. */
   readonly keys: { readonly [name: string]: KeyConfig };
   /** For proxies and credentials. */
@@ -35,7 +36,7 @@ export function createPolled(options: PolledOptions, lookAt: (name: string, sour
   const { clock, random } = options;
   const services = createServices(options);
   const bundles = Object.entries(options.config).map(([name, bundle]): Bundle => {
-    const source = sourceOf(name, bundle, services, clock);
+    const source = sourceOf(name, bundle, { ...options, services });
     const { min_delay_seconds: min, max_delay_seconds: max, long_polling_timeout_seconds: wait } = bundle.polling;
     const isPeriodic = bundle.trigger === 'periodic';
     const poll = createPoll({

@@ -60,6 +60,7 @@ export function createPolicySource(
           config: config.bundles,
           services: config.services,
           keys: config.keys,
+          s3: config.postern.s3,
           env,
           allowRollback: config.postern.bundles.allow_rollback,
           maxAgeMs: maxAge === null ? undefined : maxAge * 1000,

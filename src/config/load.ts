@@ -2,6 +2,7 @@ import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
 import { parse } from 'yaml';
 import { messageOf } from '../lib/message.ts';
+import { addressProblems, serviceProblems } from './bundle-addresses.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -149,6 +150,7 @@ function contradictionsIn(
 ): string[] {
   const problems: string[] = [];
   const services = isSound('services') ? Object.keys(config.services) : [];
+  if (isSound('services')) problems.push(...Object.entries(config.services).flatMap(serviceProblems));
   for (const [name, bundle] of isSound('bundles') && isSound('services') ? Object.entries(config.bundles) : []) {
     const { service, resource, polling } = bundle;
     if (polling.min_delay_seconds > polling.max_delay_seconds) {
@@ -157,12 +159,13 @@ function contradictionsIn(
     if (service !== undefined && !services.includes(service)) {
       problems.push(`bundles.${name}.service: no service is called ${service}`);
     }
-    const isAbsolute = resource !== undefined && /^(?:https?|file):\/\//.test(resource);
+    problems.push(...addressProblems(name, bundle, config.services));
+    const isAbsolute = resource !== undefined && /^(?:https?|file|s3):\/\//.test(resource);
     if (service === undefined && !isAbsolute && services.length !== 1) {
       problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
     }
     const origin = service === undefined ? undefined : originOf(config.services[service]?.url);
-    if (isAbsolute && !resource.startsWith('file:') && origin !== undefined && originOf(resource) !== origin) {
+    if (isAbsolute && /^https?:/.test(resource) && origin !== undefined && originOf(resource) !== origin) {
       problems.push(`bundles.${name}.resource: not of the origin of its service, whose credentials are for that only`);
     }
   }

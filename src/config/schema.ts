@@ -35,7 +35,7 @@ const signing = Type.Object(
 const bundle = Type.Object({
   resource: Type.Optional(
     text(
-      'Path below the service, or a whole URL of the same origin, or `file:///…`. `bundles/NAME` when left out, as OPA has it.',
+      'Path below the service, or a whole URL of the same origin, `s3://BUCKET/KEY` or `file:///…`; with `type: oci` the image. `bundles/NAME` when left out, as OPA has it.',
     ),
   ),
   service: Type.Optional(text('Name of an entry of `services`. Optional when there is exactly one.')),
@@ -395,6 +395,18 @@ const postern = section(
       },
       strict,
     ),
+    s3: section(
+      {
+        endpoint: Type.Optional(
+          text('URL of the S3 server. Without it AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, or that of AWS.', {
+            pattern: '^https?://',
+          }),
+        ),
+        region: Type.Optional(text('Region. Without it AWS_REGION, or that of the profile.')),
+        force_path_style: flag('Name the bucket in the path, not in the host; most servers but AWS need it.', false),
+      },
+      strict,
+    ),
     http_send: section(
       {
         allow_hosts: Type.Array(
@@ -485,6 +497,8 @@ export const configSchema = Type.Object({
 export type Config = Static<typeof configSchema>;
 export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
 export type BundleConfig = Static<typeof bundle>;
+export type { S3SigningConfig } from './aws.ts';
+export type S3Config = Config['postern']['s3'];
 export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;
 export type JwtSvidConfig = Static<typeof jwtSvid>;

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { s3Signing } from './aws.ts';
 import { flag, names, seconds, strict, text } from './kinds.ts';
 
 /* `services` as OPA has them: https://www.openpolicyagent.org/docs/configuration#services */
@@ -57,6 +58,11 @@ const oauth2 = Type.Object(
 );
 
 export const service = Type.Object({
+  type: Type.Optional(
+    Type.Union([Type.Literal('oci'), Type.Literal('rest')], {
+      description: '`oci`: the service is an OCI registry, and bundles are images in it.',
+    }),
+  ),
   url: text('Base URL of the service.', { pattern: '^https?://' }),
   headers: headersOf('Headers sent with each request.'),
   response_header_timeout_seconds: seconds('How long to wait for the response headers.', 10, 0.001),
@@ -79,6 +85,7 @@ export const service = Type.Object({
         bearer: Type.Optional(bearer),
         client_tls: Type.Optional(clientTls),
         oauth2: Type.Optional(oauth2),
+        s3_signing: Type.Optional(s3Signing),
       },
       { description: 'How Postern identifies itself to the service; one of these.' },
     ),

@@ -12,7 +12,7 @@ import { bundleOf } from '../support/archive.ts';
 import type { Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
 import { asArchive, jws, keyPairFor, publicPem, signaturesOf } from '../support/signing.ts';
-import { bundleConfig, nowhere, serviceConfig } from '../support/sources.ts';
+import { bundleConfig, noS3, nowhere, serviceConfig } from '../support/sources.ts';
 
 const bundle = (root: string, revision: string): Buffer =>
   bundleOf([
@@ -52,6 +52,7 @@ async function setUp(scope: Scope, over: Partial<BundlesOptions> = {}) {
     allowRollback: [],
     maxAgeMs: undefined,
     store: nowhere,
+    s3: noS3,
     env: {},
     files: [],
     clock: { wallMs: () => Date.UTC(2026, 0, 1), monotonicMs: () => 0 },

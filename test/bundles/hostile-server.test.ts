@@ -13,7 +13,7 @@ import { bundleOf } from '../support/archive.ts';
 import { issue, type Pair, selfSigned } from '../support/certificates.ts';
 import { createScope, type Scope } from '../support/scope.ts';
 import { scratchFolder } from '../support/servers.ts';
-import { bundleConfig, nowhere, serviceConfig } from '../support/sources.ts';
+import { bundleConfig, noS3, nowhere, serviceConfig } from '../support/sources.ts';
 import { listen, serve } from '../support/web.ts';
 
 const filler = Array.from({ length: 4000 }, (_, i) => (i * 2_654_435_761) % 4_294_967_296).join();
@@ -80,6 +80,7 @@ async function setUp(scope: Scope, pair: { readonly ca: Pair; readonly server: P
     allowRollback: [],
     maxAgeMs: undefined,
     store: nowhere,
+    s3: noS3,
     env: {},
     limits: { connectMs: 1000, downloadMs: 2000, stallMs: 1000 },
     files: [],

@@ -9,7 +9,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { bundleOf } from '../support/archive.ts';
 import { eventually, startProcess, tool } from '../support/process.ts';
 import { scratchFolder } from '../support/servers.ts';
-import { nowhere } from '../support/sources.ts';
+import { noS3, nowhere } from '../support/sources.ts';
 import { serve } from '../support/web.ts';
 
 const TYPE = { 'content-type': 'application/vnd.openpolicyagent.bundles' };
@@ -94,6 +94,7 @@ test('a bundle server is asked as OPA asks it, from the same configuration', asy
     allowRollback: [],
     maxAgeMs: undefined,
     store: nowhere,
+    s3: noS3,
     onStale: () => {},
     env: {},
     files: [],

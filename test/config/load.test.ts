@@ -49,7 +49,6 @@ distributed_tracing: { type: grpc }
     assert.deepEqual(warnings.map((warning) => warning.split(' ')[0]).sort(), [
       'decision_logs.reporting',
       'distributed_tracing',
-      'services.s.type',
     ]);
   });
 
@@ -112,7 +111,7 @@ distributed_tracing: { type: grpc }
 postern: { nope: 1, paths: loose, evaluation: { memory_bytes: 1, budget: 2 }, identity: { issuers: [{ issuer: i }, { issuer: j, jwks_uri: "ftp://x", algorithms: [HS256, none] }] } }
 plugins: { envoy_ext_authz_grpc: { addr: 1, query: "data.a[_]", grpc-max-recv-msg-size: big } }
 bundles: { a: { service: s, polling: { min_delay_seconds: 9, max_delay_seconds: 1 } } }
-services: { s: { url: x, credentials: { s3_signing: {} } } }
+services: { s: { url: x, credentials: { plugin: x } } }
 `;
     const problems = problemsOf(load(text));
     for (const path of [
@@ -125,7 +124,7 @@ services: { s: { url: x, credentials: { s3_signing: {} } } }
       'plugins.envoy_ext_authz_grpc.addr:',
       'plugins.envoy_ext_authz_grpc.grpc-max-recv-msg-size:',
       'services.s.url:',
-      'services.s.credentials.s3_signing:',
+      'services.s.credentials.plugin:',
     ]) {
       assert.ok(
         problems.some((problem) => problem.startsWith(path)),
@@ -208,6 +207,45 @@ services:
     for (const resource of ['https://other/b', 'http://h/b', 'https://h:444/b']) {
       assert.match(problemsOf(load(config(resource))).join(), /bundles\.b\.resource: not of the origin/);
     }
+  });
+
+  test('places of bundles are looked at closely', () => {
+    const text = `
+services:
+  s3: { url: "https://b.s3.eu-west-1.amazonaws.com", credentials: { s3_signing: { signature_version: "4", environment_credentials: {} } } }
+  ghcr: { type: oci, url: "https://ghcr.io", credentials: { bearer: { token: t } } }
+  ecr: { type: oci, url: "https://1.dkr.ecr.eu-1.amazonaws.com", credentials: { s3_signing: { metadata_credentials: { aws_region: eu-1 } } } }
+bundles:
+  a: { service: s3, resource: b.tar.gz }
+  b: { service: ghcr, resource: "ghcr.io/org/policies:v1.2" }
+  c: { service: ecr, resource: "r/policies@sha256:${'0'.repeat(64)}" }
+  d: { resource: "s3://bucket/some/key?.tar.gz" }
+postern: { s3: { endpoint: "http://minio:9000", force_path_style: true } }
+`;
+    assert.deepEqual(configOf(load(text)).warnings, []);
+    const wrong = `
+services:
+  oci: { type: oci, url: "https://ghcr.io", credentials: { s3_signing: { service: s3, environment_credentials: {} } } }
+  none: { url: "https://x", credentials: { s3_signing: { service: ecr } } }
+  role: { url: "https://x", credentials: { s3_signing: { assume_role_credentials: { aws_signing: {} } } } }
+bundles:
+  a: { resource: "s3://bucket" }
+  b: { resource: "s3://bucket/key", service: none }
+  c: { service: oci, resource: "ghcr.io/org/policies" }
+  d: { service: oci }
+`;
+    assert.deepEqual(problemsOf(load(wrong)), [
+      'services.oci.credentials.s3_signing.service: only ecr goes with type oci',
+      'services.none.credentials.s3_signing: says not where keys come from, such as environment_credentials',
+      'services.none.credentials.s3_signing.service: ecr goes with type oci only',
+      'services.role.credentials.s3_signing.assume_role_credentials.aws_signing: says not where keys come from',
+      'bundles.a.resource: s3://BUCKET/KEY is expected',
+      'bundles.b.service: an s3:// address has none; its keys are found by the SDK',
+      'bundles.c.resource: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST is expected',
+      'bundles.d.resource: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST is expected',
+    ]);
+    const version = 'services: { s: { url: "https://x", credentials: { s3_signing: { signature_version: 4a } } } }';
+    assert.match(problemsOf(load(version))[0] ?? '', /s3_signing\.signature_version: must be "4"/);
   });
 
   test('contradictions are problems too', () => {

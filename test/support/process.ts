@@ -8,7 +8,7 @@ import type { Scope } from './scope.ts';
 export const root = resolve(import.meta.dirname, '../..');
 
 /** A tool that scripts/tools installs. A missing one is a failure, not a reason to skip. */
-export function tool(name: 'opa' | 'envoy' | 'mmdb' | 'spiffe-client'): string {
+export function tool(name: 'opa' | 'envoy' | 'mmdb' | 'registry' | 'spiffe-client' | 'versitygw'): string {
   const file = process.env[`${name.toUpperCase().replace('-', '_')}_BIN`] ?? resolve(root, '.tools/bin', name);
   if (!existsSync(file)) throw new Error(`${file} is missing; run \`sh scripts/tools\``);
   return file;

@@ -18,6 +18,9 @@ export const serviceConfig = (over: Partial<ServiceConfig> = {}): ServiceConfig 
   ...over,
 });
 
+/** How S3 is reached where nothing is said about it. */
+export const noS3 = { force_path_style: false };
+
 /** A store for who keeps nothing. */
 export const nowhere: BundleStore = {
   load: async () => undefined,
@@ -56,5 +59,6 @@ export function httpSource(scope: Scope, url: string, given: Given = {}): Bundle
     limits: given.limits,
   });
   scope.after(services.close);
-  return sourceOf('main', bundleConfig(given.bundle), services, systemClock).look;
+  const parts = { services, s3: noS3, env: given.env ?? {}, clock: systemClock };
+  return sourceOf('main', bundleConfig(given.bundle), parts).look;
 }

@@ -2,7 +2,7 @@ import type { ServiceConfig, SigningKeyConfig } from '../../config/schema.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { createTransport, type Transport } from '../../lib/http-transport.ts';
 import { createClientCertificate } from './credentials/client-tls.ts';
-import { credentialsOf } from './credentials/credentials.ts';
+import { type Credentials, credentialsOf } from './credentials/credentials.ts';
 import { createServiceClient, type ServiceClient, type TransferLimits, transferLimits } from './service-client.ts';
 
 export type ServicesParts = {
@@ -20,6 +20,8 @@ export type Services = {
   readonly names: readonly string[];
   /** Of a service, or, without a name, of nobody in particular: without credentials. */
   readonly clientOf: (name: string | undefined) => ServiceClient;
+  /** What a service that speaks another protocol is asked with. */
+  readonly connectionOf: (name: string) => { readonly transport: Transport; readonly credentials: Credentials };
   readonly close: () => Promise<void>;
 };
 
@@ -29,15 +31,20 @@ export function createServices(parts: ServicesParts): Services {
   const clients = new Map<string | undefined, ServiceClient>();
   const transports: Transport[] = [];
 
-  function open(name: string | undefined): ServiceClient {
+  function connect(name: string | undefined): { readonly transport: Transport; readonly credentials: Credentials } {
     const config = name === undefined ? undefined : parts.services[name];
     const transport = createTransport(transportOptions(name ?? '', config, parts));
     transports.push(transport);
+    const credentials = config === undefined ? async () => ({}) : credentialsOf(config, { ...parts, transport });
+    return { transport, credentials };
+  }
+
+  function open(name: string | undefined): ServiceClient {
+    const config = name === undefined ? undefined : parts.services[name];
     return createServiceClient({
+      ...connect(name),
       headers: config?.headers ?? {},
       headersTimeoutMs: (config?.response_header_timeout_seconds ?? HEADERS_SECONDS) * 1000,
-      credentials: config === undefined ? async () => ({}) : credentialsOf(config, { ...parts, transport }),
-      transport,
       limits: parts.limits ?? transferLimits,
       clock: parts.clock,
     });
@@ -51,6 +58,7 @@ export function createServices(parts: ServicesParts): Services {
       clients.set(name, client);
       return client;
     },
+    connectionOf: connect,
     close: async () => {
       await Promise.all(transports.map((transport) => transport.close()));
     },

@@ -1,21 +1,36 @@
 import { fileURLToPath } from 'node:url';
-import type { BundleConfig } from '../../config/schema.ts';
+import type { BundleConfig, S3Config } from '../../config/schema.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { BundleError } from '../error.ts';
 import { createFileSource } from './file.ts';
 import { createHttpSource } from './http.ts';
+import { createOciSource } from './oci.ts';
+import { createS3Source } from './s3.ts';
 import type { Services } from './services.ts';
 import type { OpenSource } from './source.ts';
 import { watchPath } from './watch.ts';
 
+export type SourceParts = {
+  readonly services: Services;
+  readonly s3: S3Config;
+  readonly env: { readonly [name: string]: string | undefined };
+  readonly clock: Clock;
+};
+
 /** The source that a bundle's configuration means. Throws BundleError. */
-export function sourceOf(name: string, bundle: BundleConfig, services: Services, clock: Clock): OpenSource {
+export function sourceOf(name: string, bundle: BundleConfig, parts: SourceParts): OpenSource {
+  const { services, clock, s3, env } = parts;
   const { resource = `bundles/${name}`, size_limit_bytes: maxBytes } = bundle;
   if (resource.startsWith('file://')) return fileSource(pathOf(resource), maxBytes);
+  if (resource.startsWith('s3://')) return { look: createS3Source(resource, s3) };
   const isAbsolute = /^https?:\/\//.test(resource);
   const service = bundle.service ?? (isAbsolute ? undefined : services.names[0]);
   const config = service === undefined ? undefined : services.configOf(service);
   if (!isAbsolute && config === undefined) throw new BundleError(`${name}: no service`);
+  if (service !== undefined && config?.type === 'oci') {
+    const { transport, credentials } = services.connectionOf(service);
+    return { look: createOciSource(resource, config, { env, credentials, dispatcherFor: transport.to }) };
+  }
   const url = isAbsolute ? resource : `${config?.url.replace(/\/+$/, '')}/${resource.replace(/^\/+|\/+$/g, '')}`;
   const { long_polling_timeout_seconds: wait = 0, superseded_etag_ttl_seconds: ttl } = bundle.polling;
   return {

@@ -3,6 +3,7 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Transport } from '../../../lib/http-transport.ts';
 import { createBearer } from './bearer.ts';
 import { createOAuth2 } from './oauth2.ts';
+import { createS3Signing } from './s3-signing.ts';
 
 export type Headers = { readonly [name: string]: string };
 
@@ -28,8 +29,9 @@ export type CredentialsParts = {
 
 /** The credentials of a service; a client certificate is not among them, but the connection's. */
 export function credentialsOf({ credentials = {} }: ServiceConfig, parts: CredentialsParts): Credentials {
-  const { bearer, oauth2 } = credentials;
+  const { bearer, oauth2, s3_signing: signing } = credentials;
   if (bearer !== undefined) return createBearer(bearer);
   if (oauth2 !== undefined) return createOAuth2(oauth2, parts);
+  if (signing !== undefined) return createS3Signing(signing, parts.env);
   return async () => ({});
 }
