@@ -94,7 +94,7 @@ type Schema = {
 
 /**
  * Fills in defaults at every depth, and drops the OPA keys that are not honoured, saying so by name. Our own section is
- * closed: what is unknown there stays for the validator to refuse.
+ * closed: what is unknown there stays for the validator to refuse; what is not ours to name (a key set) stays as it is.
  */
 function complete(value: unknown, schema: Schema, path: string, warnings: string[]): unknown {
   if (value === undefined) {
@@ -110,7 +110,7 @@ function complete(value: unknown, schema: Schema, path: string, warnings: string
   for (const [key, item] of Object.entries(value)) {
     if (each !== undefined) result[key] = complete(item, each, join(path, key), warnings);
     else if (properties?.[key] !== undefined) continue;
-    else if (schema.additionalProperties === false || properties === undefined) result[key] = item;
+    else if (schema.additionalProperties !== undefined || properties === undefined) result[key] = item;
     else warnings.push(`${join(path, key)} is not honoured`);
   }
   for (const [key, property] of Object.entries(properties ?? {})) {
