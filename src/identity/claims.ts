@@ -1,6 +1,7 @@
 import type { IssuerConfig } from '../config/schema.ts';
 import type { JsonObject } from '../model/json.ts';
 import type { RefusalReason } from '../model/reasons.ts';
+import { numberOf } from '../values/json.ts';
 
 /** A token is refused. The cause names what is wrong and never repeats the token's content. */
 export class TokenError extends Error {
@@ -51,16 +52,14 @@ export function checkType(header: JsonObject, { typ: wanted }: IssuerConfig): vo
 const MAX_DATE = 253_402_300_799;
 
 function numericDate(claims: JsonObject, name: string): number | undefined {
-  const value = claims[name];
-  if (value === undefined) return undefined;
-  if (typeof value !== 'number' || !(value >= 0) || value > MAX_DATE) {
-    throw new TokenError('token_claims', `${name} is no date`);
-  }
-  return value;
+  if (claims[name] === undefined) return undefined;
+  const date = numberOf(claims[name]);
+  if (date === undefined || !(date >= 0) || date > MAX_DATE) throw new TokenError('token_claims', `${name} is no date`);
+  return date;
 }
 
-function audienceOf(claims: JsonObject): readonly string[] {
-  const { aud } = claims;
-  const list = Array.isArray(aud) ? aud : [aud];
-  return list.filter((name): name is string => typeof name === 'string');
+/** RFC 7519 section 4.1.3: a name or a list of names; what is neither names nobody. */
+function audienceOf({ aud }: JsonObject): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
+  return list.every((name) => typeof name === 'string') ? list : [];
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity, IdentityResult, TokenPlace, Workload } from '../model/identity.ts';
-import { oddityOf } from './bearer.ts';
+import { malformed, tooLarge } from './bearer.ts';
 import { createTokenCache } from './cache.ts';
 import { checkClaims, checkType, TokenError } from './claims.ts';
 import { createJwks, type Jwks } from './jwks.ts';
@@ -116,11 +116,14 @@ export function createIdentify(options: IdentifyOptions): Identification {
     if (need === 'forbidden') return unwanted;
     const { token, source } = first;
     if (others.some((other) => other.token !== token)) return several;
-    const oddity = oddityOf(token);
-    if (oddity !== undefined) return { ok: false, ...oddity };
+    const long = tooLarge(token);
+    if (long !== undefined) return { ok: false, ...long };
+    // What is remembered has been looked at before.
     const known = cache.get(token);
     options.onCache(known !== undefined);
     if (known !== undefined) return { ok: true, identity: withPlace(known, source) };
+    const oddity = malformed(token);
+    if (oddity !== undefined) return { ok: false, ...oddity };
     return source === 'header' ? verify(token) : verify(token).then((result) => placed(result, source));
   }
 

@@ -39,8 +39,10 @@ export function parseKeySet(text: string): KeySet {
 /** The key when it is one that signatures may be verified with; private and weak ones are left out. */
 function publicKeyOf(jwk: unknown): PublicKey | undefined {
   if (typeof jwk !== 'object' || jwk === null) return undefined;
-  const { kty, use, crv, d, k, kid, alg } = jwk as { readonly [name: string]: unknown };
+  const { kty, use, key_ops: operations, crv, d, k, kid, alg } = jwk as { readonly [name: string]: unknown };
   if (d !== undefined || k !== undefined || (use !== undefined && use !== 'sig')) return undefined;
+  // RFC 7517 section 4.3.
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return undefined;
   if (kty !== 'RSA' && !(typeof crv === 'string' && curves.has(crv))) return undefined;
   try {
     const key = createPublicKey({ key: jwk as { kty: string }, format: 'jwk' });

@@ -31,6 +31,10 @@ export async function verifySignature(
     throw new TokenError('token_algorithm', 'alg is not accepted for this issuer');
   }
   if (kid !== undefined && typeof kid !== 'string') throw new TokenError('token_malformed', 'kid is no string');
+  // RFC 7515 section 4.1.11: no extension is understood here, and a JWT may not have the one of RFC 7797 (its section 7).
+  if (Object.hasOwn(header, 'crit') || (header['b64'] ?? true) !== true) {
+    throw new TokenError('token_malformed', 'an extension that is not understood');
+  }
   let set = jwks.current();
   if (set === undefined || keysFor(set, kid, alg).length === 0) {
     await jwks.lookAgain();
