@@ -22,8 +22,9 @@ const EXTRA_BACK_MS = 600_000;
 /** Before an extra attempt after a failure, doubled by each further one. */
 const EXTRA_DELAY_MS = 250;
 const MAX_NAMES = 128;
-/** A key that every eighth token wants is a new one rather than one of a flood of invented names. */
-const MIN_SHARE = 1 / 8;
+/** A key that so many tokens want is a new one rather than one of a flood of invented names. */
+const MIN_COUNT = 3;
+const MIN_SHARE = 1 / 4;
 const NEVER = Number.NEGATIVE_INFINITY;
 
 type Name = { readonly since: number; count: number };
@@ -42,7 +43,7 @@ export function createLookBudget(nowMs: () => number): LookBudget {
     const count = names.get(kid)?.count ?? 0;
     let total = 0;
     for (const name of names.values()) total += name.count;
-    return count > 1 && count >= total * MIN_SHARE;
+    return count >= MIN_COUNT && count >= total * MIN_SHARE;
   }
 
   return {
