@@ -13,7 +13,14 @@ export class TokenError extends Error {
   }
 }
 
-export type RegisteredClaims = { readonly subject: string; readonly expiresAt: number };
+export type RegisteredClaims = {
+  readonly subject: string;
+  /** Seconds since the epoch. */
+  readonly expiresAt: number;
+  /** When, leeway and longest lifetime included, the claims begin to be good, and when they no longer are. */
+  readonly validFrom: number;
+  readonly validUntil: number;
+};
 
 /** Checks the registered claims (RFC 7519 section 4.1) as the issuer's configuration says. Throws TokenError. */
 export function checkClaims(claims: JsonObject, issuer: IssuerConfig, nowSeconds: number): RegisteredClaims {
@@ -25,18 +32,19 @@ export function checkClaims(claims: JsonObject, issuer: IssuerConfig, nowSeconds
   if (expiresAt === undefined) throw new TokenError('token_claims', 'exp is missing');
   if (expiresAt + leeway <= nowSeconds) throw new TokenError('token_expired', 'exp has passed');
   if (expiresAt > nowSeconds + lifetime + leeway) throw new TokenError('token_claims', 'exp is too far away');
+  let validFrom = expiresAt - lifetime - leeway;
   for (const claim of ['nbf', 'iat']) {
     const from = numericDate(claims, claim);
-    if (from !== undefined && from > nowSeconds + leeway) {
-      throw new TokenError('token_not_yet_valid', `${claim} is in the future`);
-    }
+    if (from === undefined) continue;
+    if (from > nowSeconds + leeway) throw new TokenError('token_not_yet_valid', `${claim} is in the future`);
+    validFrom = Math.max(validFrom, from - leeway);
   }
   if (audiences.length > 0 && !audienceOf(claims).some((name) => audiences.includes(name))) {
     throw new TokenError('token_audience', 'aud names none of the configured audiences');
   }
   const absent = issuer.required_claims.find((name) => !Object.hasOwn(claims, name) || claims[name] === null);
   if (absent !== undefined) throw new TokenError('token_claims', `${absent} is missing`);
-  return { subject, expiresAt };
+  return { subject, expiresAt, validFrom, validUntil: expiresAt + leeway };
 }
 
 /** RFC 8725 section 3.11: a token of one kind must not pass for another. Throws TokenError. */

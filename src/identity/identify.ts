@@ -76,7 +76,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
       if (issuer === undefined) throw new TokenError('token_issuer', 'iss is none of the configured issuers');
       checkType(header, issuer.config);
       const { alg, kid, keys } = await verifySignature(token, header, issuer.config, issuer.jwks);
-      const { subject, expiresAt } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
+      const { subject, expiresAt, validFrom, validUntil } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
       const identity: Identity = {
         authenticated: true,
         issuer: issuer.config.issuer,
@@ -86,7 +86,8 @@ export function createIdentify(options: IdentifyOptions): Identification {
       };
       // Keys that changed meanwhile have emptied the cache already, and would not do so again.
       if (issuer.jwks.current() === keys) {
-        cache.set(token, issuer.config.issuer, identity, (expiresAt + issuer.config.leeway_seconds) * 1000);
+        const valid = { fromMs: validFrom * 1000, untilMs: validUntil * 1000 };
+        cache.set(token, issuer.config.issuer, identity, valid);
       }
       return { ok: true, identity };
     } catch (error) {
@@ -107,6 +108,10 @@ export function createIdentify(options: IdentifyOptions): Identification {
     return header === undefined ? undefined : workloadOfXfcc(header, trustDomains);
   }
 
+  /** What was verified with keys that have become too old is no longer verified. */
+  const stillKeyed = (identity: Identity | undefined): Identity | undefined =>
+    identity?.issuer === undefined || issuers.get(identity.issuer)?.jwks.current() === undefined ? undefined : identity;
+
   function fromToken(facts: RequestFacts): IdentityResult | Promise<IdentityResult> {
     const need = needOf(facts);
     const found = tokensOf(facts, config.token);
@@ -119,7 +124,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
     const long = tooLarge(token);
     if (long !== undefined) return { ok: false, ...long };
     // What is remembered has been looked at before.
-    const known = cache.get(token);
+    const known = stillKeyed(cache.get(token));
     options.onCache(known !== undefined);
     if (known !== undefined) return { ok: true, identity: withPlace(known, source) };
     const oddity = malformed(token);

@@ -45,11 +45,11 @@ export type Jwks = {
 const FRESH_MS = 600_000;
 const MIN_FRESH_MS = 60_000;
 const MAX_FRESH_MS = 86_400_000;
-/** Without keys at all, attempts follow each other closely. */
+/** Without keys at all everybody waits, and attempts follow each other closely. */
 const RETRY_BASE_MS = 500;
+const RETRY_CAP_MS = 4_000;
 /** With keys at hand, once after a failure that may have been an accident, then after the cool-down. */
 const SECOND_ATTEMPT_MS = 1_000;
-const RETRY_CAP_MS = 30_000;
 /** Refresh at this part of freshness, so that nobody ever waits for it. */
 const REFRESH_AT = 0.8;
 /** How long a token waits for a key, from when the issuer was asked, and how many wait at once. */
@@ -144,7 +144,7 @@ export function createJwks(options: JwksOptions): Jwks {
     const namedSince = budget.name(name);
     // Twice: an attempt that was under way may have been answered before the key was made.
     for (let round = 0; round < 2; round++) {
-      if (error === null && askedAt >= namedSince) return 'absent';
+      if (error === null && askedAt > namedSince) return 'absent';
       // Without keys at all, attempts follow each other as closely as they may.
       if (inFlight === undefined && (current() === undefined || !budget.take(name))) break;
       const isOver = await outlast(refresh(true));
