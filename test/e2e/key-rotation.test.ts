@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ecPair, forge, jwkOf } from '../support/forge.ts';
+import { ecPair, forge, jwkOf, part } from '../support/forge.ts';
 import { httpRequest } from '../support/grpc.ts';
 import { type Fault, startKeyServer } from '../support/key-server.ts';
 import { startLoad } from '../support/paced-load.ts';
@@ -11,7 +11,7 @@ const issuer = 'https://i.test/';
 const policy = 'package envoy.authz\n\ndefault allow := false\n\nallow if input.identity.subject == "ann"\n';
 const TOKENS_PER_KEY = 100;
 const ROTATIONS = 5;
-const ROTATE_EVERY_MS = 2_500;
+const ROTATE_EVERY_MS = 2_400;
 const OVERLAP_MS = 1_000;
 const IN_FLIGHT_MS = 500;
 const PER_SECOND = 2_000;
@@ -108,3 +108,55 @@ test('keys that are rotated again and again under load, by an issuer half of who
   assert.ok((byStatus.get('503') ?? 0) < answers.length / 4, 'few have to wait');
   assert.ok(idp.requests() <= ANSWERS.length * 2, `${idp.requests()} requests for keys`);
 });
+
+for (const [what, fault] of [
+  ['is down', 'refused'],
+  ['is slow', 'slow'],
+] as const) {
+  test(`a flood of invented keys while the issuer ${what} does not reach it, and does not touch good tokens`, async (context) => {
+    const idp = await startKeyServer(context);
+    const key = makeKey('k');
+    idp.keys = [key.jwk];
+    const folder = scratchFolder(context);
+    const server = await startPostern(context, {
+      folder,
+      args: ['-b', buildPolicy(policy, folder)],
+      config: { postern: { identity: { issuers: [{ issuer, jwks_uri: idp.uri }] } } },
+    });
+    idp.fault = () => fault;
+    const before = idp.requests();
+    const claims = part({ iss: issuer, sub: 'ann', exp: Math.floor(Date.now() / 1000) + 600 });
+    let sent = 0;
+    const good = new Map<number, number>();
+    const invented = new Map<number, number>();
+    const latencies: number[] = [];
+    const load = startLoad<'good' | 'invented'>({
+      address: server.grpc,
+      perSecond: PER_SECOND,
+      next: () => {
+        if (++sent % 2 === 0) return { request: key.requests[sent % TOKENS_PER_KEY] ?? new Uint8Array(), tag: 'good' };
+        const token = `${part({ alg: 'ES256', kid: `invented-${sent}` })}.${claims}.${'A'.repeat(86)}`;
+        return { request: httpRequest({ headers: { authorization: `Bearer ${token}` } }), tag: 'invented' };
+      },
+      onAnswer: (tag, status, sentAtMs) => {
+        const counts = tag === 'good' ? good : invented;
+        counts.set(status, (counts.get(status) ?? 0) + 1);
+        if (tag === 'good') latencies.push(performance.now() - sentAtMs);
+      },
+    });
+    await sleep(3_000);
+    await load.stop();
+    latencies.sort((a, b) => a - b);
+    const p99 = latencies[Math.floor(latencies.length * 0.99)] ?? 0;
+    context.diagnostic(
+      `good ${JSON.stringify([...good])}, p99 ${p99.toFixed(1)} ms; invented ${JSON.stringify([...invented])}`,
+    );
+    assert.deepEqual([...good.keys()], [200]);
+    // Once a slow answer is there, what it does not have does not exist.
+    assert.deepEqual(
+      [...invented.keys()].filter((status) => status !== 503 && (fault === 'refused' || status !== 401)),
+      [],
+    );
+    assert.ok(idp.requests() - before <= 3, `${idp.requests() - before} requests for keys`);
+  });
+}
