@@ -24,18 +24,13 @@ export function tokensOf(
   sources: TokenSources,
 ): readonly { readonly source: Source; readonly token: string }[] | 'ambiguous' {
   const found: { source: Source; token: string }[] = [];
-  const places: readonly (readonly [Source, readonly string[] | 'ambiguous'])[] = [
-    ['header', headerTokens(facts, sources)],
-    ['cookie', cookieTokens(facts, sources)],
-    ['query', queryTokens(facts, sources)],
-  ];
-  for (const [source, values] of places) {
+  for (const [source, tokensIn] of places) {
+    const values = tokensIn(facts, sources);
     if (values === 'ambiguous') return 'ambiguous';
-    const [token, ...others] = new Set(values);
-    if (others.length > 0) return 'ambiguous';
-    if (token !== undefined && (token !== '' || (source === 'header' && sources.scheme === 'bearer'))) {
-      found.push({ source, token });
-    }
+    const [token] = values;
+    if (token === undefined) continue;
+    if (values.length > 1 && values.some((other) => other !== token)) return 'ambiguous';
+    if (token !== '' || (source === 'header' && sources.scheme === 'bearer')) found.push({ source, token });
   }
   return found;
 }
@@ -70,11 +65,17 @@ export function withoutTokens(facts: RequestFacts, sources: TokenSources): Witho
   };
 }
 
+/** Each header of this name, in whatever spelling; on every request's path, so that it makes no lists of all headers. */
 function headersNamed({ headers, headerList }: RequestFacts, name: string): (readonly [string, string])[] {
   const wanted = name.toLowerCase();
-  return [...Object.entries(headers), ...headerList].filter(
-    ([key]) => key.length === wanted.length && key.toLowerCase() === wanted,
-  );
+  const found: (readonly [string, string])[] = [];
+  for (const key of Object.keys(headers)) {
+    if (key.length === wanted.length && key.toLowerCase() === wanted) found.push([key, headers[key] ?? '']);
+  }
+  for (const header of headerList) {
+    if (header[0].length === wanted.length && header[0].toLowerCase() === wanted) found.push(header);
+  }
+  return found;
 }
 
 const CREDENTIALS_BEFORE_COMMA = /^\s*(?:bearer|basic)(?:\s|,)/i;
@@ -105,7 +106,7 @@ function headerTokens(facts: RequestFacts, { header, scheme }: TokenSources): re
   if (scheme === 'none') return values.some((value) => value.includes(',')) ? 'ambiguous' : values.map(trimBlanks);
   // Envoy joins repeated headers with a comma, which no bearer or basic credential contains (RFC 9110 section 11.4).
   if (values.some((value) => value.includes(',') && isJoined(value))) return 'ambiguous';
-  if (new Set(values).size > 1) return 'ambiguous';
+  if (values.some((value) => value !== values[0])) return 'ambiguous';
   return values.map(bearerToken).filter((token) => token !== undefined);
 }
 
@@ -137,6 +138,12 @@ function holdsCookie(pair: string, name: string): boolean {
     return cut >= 0 && part.slice(0, cut).trim() === name;
   });
 }
+
+const places = [
+  ['header', headerTokens],
+  ['cookie', cookieTokens],
+  ['query', queryTokens],
+] as const;
 
 function queryOf(target: string): string {
   const [beforeFragment = ''] = target.split('#', 1);
