@@ -149,8 +149,8 @@ describe('valid tokens with something changed', () => {
     const reasons = new Map<string, number>();
     for (let i = 0; i < MUTATIONS; i++) {
       const mutated = oneOf(mutations)(oneOf(tokens), oneOf(tokens));
-      // Parts exchanged between tokens of one header, or a change that was none.
-      if (valid.has(mutated)) continue;
+      // Parts exchanged between tokens of one header, a change that was none, or a blank around the token.
+      if (valid.has(mutated.replace(/^ | $/, ''))) continue;
       const request = requestsWith(mutated);
       const result = await identification.identify(request);
       assert.ok(!result.ok, `accepted: ${JSON.stringify(request.headers)} ${request.path}`);
