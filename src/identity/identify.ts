@@ -11,7 +11,7 @@ import { keyOriginsOf } from './key-origin.ts';
 import { createKeyStore } from './key-store.ts';
 import { createRules } from './rules.ts';
 import { workloadOf } from './spiffe.ts';
-import { readTokenPart } from './token-json.ts';
+import { peekTokenPart, readTokenPart } from './token-json.ts';
 import { tokensOf } from './token-source.ts';
 import { KeysUnavailable, verifySignature } from './verify.ts';
 import { workloadOfXfcc } from './xfcc.ts';
@@ -70,12 +70,14 @@ export function createIdentify(options: IdentifyOptions): Identification {
   async function verify(token: string): Promise<IdentityResult> {
     try {
       const [head = '', body = ''] = token.split('.');
-      const header = readTokenPart(head);
-      const claims = readTokenPart(body);
-      const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined;
+      const header = peekTokenPart(head);
+      const { iss } = peekTokenPart(body);
+      const issuer = typeof iss === 'string' ? issuers.get(iss) : undefined;
       if (issuer === undefined) throw new TokenError('token_issuer', 'iss is none of the configured issuers');
       checkType(header, issuer.config);
       const { alg, kid, keys } = await verifySignature(token, header, issuer.config, issuer.jwks);
+      readTokenPart(head);
+      const claims = readTokenPart(body);
       const { subject, expiresAt, validFrom, validUntil } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
       const identity: Identity = {
         authenticated: true,

@@ -7,6 +7,21 @@ const HALF = /\\u[dD][89a-fA-F]/;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
+ * What a part of a token seems to say, before its signature is verified: enough to find the key. Whoever sent it may have
+ * made it to be read slowly, and readTokenPart would. Throws TokenError.
+ */
+export function peekTokenPart(part: string): JsonObject {
+  let value: Json;
+  try {
+    value = JSON.parse(utf8.decode(Buffer.from(part, 'base64url'))) as Json;
+  } catch {
+    throw new TokenError('token_malformed', 'a part is no JSON object');
+  }
+  if (!isObject(value)) throw new TokenError('token_malformed', 'a part is no JSON object');
+  return value;
+}
+
+/**
  * One part of a token: base64url (RFC 7515 section 2) of a JSON object whose keys are unique (RFC 8725 section 2.4: two
  * readers must not see two tokens). Throws TokenError.
  */
