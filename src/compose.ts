@@ -57,7 +57,11 @@ async function startServer(settings: Settings): Promise<Running> {
   };
   const decider = createDecider(settings, clock, metrics, record, () => extAuthz?.readinessChanged());
   const isReady = (): boolean => !draining && decider.isReady();
-  metrics.observe({ isReady, wasmMemoryBytes: () => decider.pin()?.memoryBytes() ?? 0 });
+  metrics.observe({
+    isReady,
+    wasmMemoryBytes: () => decider.pin()?.memoryBytes() ?? 0,
+    keySetAges: decider.keySetAges,
+  });
   const apiParts: ApiParts = {
     pin: decider.pin,
     isReady: decider.isReady,

@@ -25,6 +25,8 @@ export type Decider = {
   readonly pin: () => PreparedSnapshot | undefined;
   readonly isReady: () => boolean;
   readonly status: () => object;
+  /** Issuers that have a key set, with its age in seconds. */
+  readonly keySetAges: () => readonly (readonly [issuer: string, seconds: number])[];
   /** Bundles and key sets, in the order in which they start. */
   readonly parts: readonly Part[];
 };
@@ -138,6 +140,7 @@ export function createDecider(
       bundles: source.status(),
       ...(callers === undefined ? {} : { identity: callers.status() }),
     }),
+    keySetAges: () => callers?.keySetAges() ?? [],
     parts: [
       { name: 'policy', stop: () => active?.close() },
       source.part,

@@ -36,6 +36,8 @@ export type Identification = {
   /** Whether every issuer has keys. */
   readonly isReady: () => boolean;
   readonly status: () => object;
+  /** Issuers that have a key set, with its age in seconds. */
+  readonly keySetAges: () => readonly (readonly [issuer: string, seconds: number])[];
 };
 
 type Issuer = { readonly config: IssuerConfig; readonly jwks: Jwks };
@@ -149,6 +151,11 @@ export function createIdentify(options: IdentifyOptions): Identification {
       for (const { jwks } of all) jwks.stop();
     },
     isReady: () => all.every(({ jwks }) => jwks.current() !== undefined),
+    keySetAges: () =>
+      all.flatMap(({ config: { issuer }, jwks }) => {
+        const age = jwks.status().age_seconds;
+        return age === null ? [] : [[issuer, age] as const];
+      }),
     status: () => Object.fromEntries(all.map(({ config: { issuer }, jwks }) => [issuer, jwks.status()])),
   };
 }

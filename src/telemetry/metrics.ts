@@ -32,7 +32,12 @@ export type Metrics = {
   readonly tlsReloadFailed: () => void;
   readonly tlsRefused: (listener: string, reason: string) => void;
   /** Values read at scrape time. */
-  readonly observe: (sources: { readonly isReady: () => boolean; readonly wasmMemoryBytes: () => number }) => void;
+  readonly observe: (sources: {
+    readonly isReady: () => boolean;
+    readonly wasmMemoryBytes: () => number;
+    /** Issuers with the age of their key sets, seconds; those without one are left out. */
+    readonly keySetAges: () => readonly (readonly [issuer: string, seconds: number])[];
+  }) => void;
   readonly contentType: string;
   /** The Prometheus text exposition of now. */
   readonly expose: () => Promise<string>;
@@ -124,7 +129,17 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
     ...tls,
-    observe: ({ isReady, wasmMemoryBytes }) => {
+    observe: ({ isReady, wasmMemoryBytes, keySetAges }) => {
+      new Gauge({
+        name: 'postern_key_set_age_seconds',
+        help: "How long ago an issuer's key set was fetched.",
+        labelNames: ['issuer'] as const,
+        registers,
+        collect() {
+          this.reset();
+          for (const [issuer, age] of keySetAges()) this.set({ issuer }, age);
+        },
+      });
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', () => Number(isReady()));
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', wasmMemoryBytes);
     },

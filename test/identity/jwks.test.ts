@@ -279,6 +279,8 @@ test('keys that verify nothing safely are left out, and a set of only such keys 
     privateKey.export({ format: 'jwk' }),
     { kty: 'oct', k: 'c2VjcmV0' },
     { ...jwks.keys[0], use: 'enc' },
+    { ...jwks.keys[0], key_ops: ['sign'] },
+    { ...jwks.keys[0], key_ops: 'verify' },
     { kty: 'RSA', n: '!!', e: 'AQAB' },
     null,
     'text',
