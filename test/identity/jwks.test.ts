@@ -78,7 +78,7 @@ describe('a key set from a server', () => {
     await jwks.start();
     up = false;
     for (let second = 0; second < 60; second++) {
-      await Promise.all(Array.from({ length: 50 }, () => jwks.lookAgain()));
+      await Promise.all(Array.from({ length: 50 }, (_, i) => jwks.lookFor(`random-${second}-${i}`, 'RS256')));
       clock.advance(1000);
     }
     assert.ok(fetches <= 1 + 60 / 30, `${fetches} fetches`);
@@ -121,11 +121,11 @@ describe('a key set from a server', () => {
     const jwks = jwksAt(context, address, clock, () => changes++);
     await jwks.start();
     clock.advance(31_000);
-    await jwks.lookAgain();
+    await jwks.lookFor('k2', 'RS256');
     assert.equal(changes, 0);
     served = 1;
     clock.advance(31_000);
-    await jwks.lookAgain();
+    await jwks.lookFor('k2', 'RS256');
     assert.equal(changes, 1);
     assert.equal(jwks.current()?.keys[0]?.kid, 'k2');
   });
@@ -162,7 +162,7 @@ describe('a key set from a server', () => {
       await jwks.start();
       isHostile = true;
       clock.advance(31_000);
-      await jwks.lookAgain();
+      await jwks.lookFor('k2', 'RS256');
       assert.equal(jwks.current()?.keys.length, 1);
       assert.ok(jwks.status().error);
     });
@@ -280,6 +280,8 @@ test('keys that verify nothing safely are left out, and a set of only such keys 
     privateKey.export({ format: 'jwk' }),
     { kty: 'oct', k: 'c2VjcmV0' },
     { ...jwks.keys[0], use: 'enc' },
+    { ...jwks.keys[0], key_ops: ['sign'] },
+    { ...jwks.keys[0], key_ops: 'verify' },
     { kty: 'RSA', n: '!!', e: 'AQAB' },
     null,
     'text',
