@@ -183,6 +183,31 @@ describe('a key set from a server', () => {
     await assert.rejects(discover(), /another issuer/);
   });
 
+  test('is found as RFC 8414 has it where there is no OpenID Connect, and only there', async (context) => {
+    const { jwks: document } = await createSigner('x');
+    let openId = 404;
+    const asked: string[] = [];
+    const address = await serve(context, (request, response) => {
+      asked.push(request.url ?? '');
+      if (request.url === '/jwks') response.end(JSON.stringify(document));
+      else if (request.url === '/.well-known/oauth-authorization-server/tenant/a') {
+        response.end(JSON.stringify({ issuer: `${address}/tenant/a`, jwks_uri: `${address}/jwks` }));
+      } else response.writeHead(openId).end();
+    });
+    const [origin] = keyOriginsOf({ ...issuer, issuer: `${address}/tenant/a`, discovery: true });
+    const { signal } = new AbortController();
+    assert.deepEqual(JSON.parse((await origin?.(signal))?.text ?? ''), document);
+    assert.deepEqual(asked, [
+      '/tenant/a/.well-known/openid-configuration',
+      '/.well-known/oauth-authorization-server/tenant/a',
+      '/jwks',
+    ]);
+    // A server that fails has not said that there is nothing.
+    openId = 503;
+    await assert.rejects(async () => origin?.(signal), /503/);
+    assert.equal(asked.length, 4);
+  });
+
   test('comes from the first mirror that has one when its own server fails', async (context) => {
     const { jwks: document } = await createSigner('x');
     const asked: string[] = [];
