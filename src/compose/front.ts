@@ -76,7 +76,7 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     settings: { config, instanceId, logging },
     keys: {
       keyStateOf: (issuer) => keysOf(issuer).state(),
-      lookForKeys: (issuer) => keysOf(issuer).lookAgain(),
+      lookForKey: ({ issuer, kid, alg }) => keysOf(issuer).lookFor(kid, alg),
     },
     clock,
     log,

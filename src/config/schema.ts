@@ -109,7 +109,10 @@ const issuer = Type.Object(
         { description: 'The key set itself: a mapping with `keys`.' },
       ),
     ),
-    discovery: flag('Find the key set through `/.well-known/openid-configuration` below the issuer.', false),
+    discovery: flag(
+      'Find the key set through `/.well-known/openid-configuration` below the issuer (OpenID Connect Discovery), else through `/.well-known/oauth-authorization-server` (RFC 8414).',
+      false,
+    ),
     jwks_mirrors: Type.Array(text('Where the same key set is, too.', { pattern: '^https?://' }), {
       description: 'Further places of the key set, asked in this order when the first one fails.',
       default: [],

@@ -78,6 +78,14 @@ distributed_tracing: { type: grpc }
     assert.equal(config.decision_logs.console, true);
   });
 
+  test('a key set stays as it was written', () => {
+    const keys = [{ kty: 'RSA', n: 'AQAB', e: 'AQAB', kid: 'k', x5c: ['a'], ours: { deep: [1] } }];
+    const issuers = [{ issuer: 'i', jwks: { keys } }];
+    const { config, warnings } = configOf(load(JSON.stringify({ postern: { identity: { issuers } } })));
+    assert.deepEqual(config.postern.identity?.issuers[0]?.jwks, { keys });
+    assert.deepEqual(warnings, []);
+  });
+
   test('a prototype cannot be reached', () => {
     assert.ok(problemsOf(load('', { set: ['__proto__.x=1'] }))[0]?.includes('not a key'));
     assert.equal(({} as { x?: number }).x, undefined);

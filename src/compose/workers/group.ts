@@ -17,7 +17,7 @@ export type WorkerGroupParts = {
   readonly settings: Omit<WorkerSettings, 'worker'>;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly keys: Pick<PrimaryFunctions, 'keyStateOf' | 'lookForKeys'>;
+  readonly keys: Pick<PrimaryFunctions, 'keyStateOf' | 'lookForKey'>;
   /** A worker that had served was lost. */
   readonly onLost: () => void;
   /** How many can answer, or whether all of them can, may have changed. */
