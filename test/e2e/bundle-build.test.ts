@@ -147,6 +147,7 @@ describe('postern bundle build', () => {
     assert.equal(await revisionOf(), commit);
     assert.equal(await revisionOf(), commit, 'what was built before is no change');
     writeTexts(folder, { 'notes.rego': 'elsewhere', 'policy/notes.txt': 'no source' });
+    utimesSync(join(folder, 'policy/authz.rego'), 1_000_000, 1_000_000);
     assert.equal(await revisionOf(), commit);
     writeTexts(folder, { 'policy/extra.rego': 'package extra\n' });
     assert.equal(await revisionOf(), `${commit}-dirty`, 'a source that git does not know');

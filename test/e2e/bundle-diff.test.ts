@@ -103,6 +103,8 @@ describe('postern bundle diff', () => {
   test('a rule that opa takes out of the Rego is a difference of the sources', async () => {
     const files = { 'authz.rego': allow, 'data.json': '{"people": {"admins": []}}' };
     const one = await build('one', files);
+    const more = await build('more', files, '-e', 'envoy/authz/allow', '-e', 'envoy/authz');
+    assert.match((await diff(one, more)).stdout, /\nmodule: +~ policy\.wasm, of the same sources\n/);
     const two = await build('two', { ...files, 'authz.rego': allow.replace('input.user', 'input.name') });
     assert.deepEqual((await found(one, two)).sources.changed, ['authz.rego']);
   });

@@ -26,7 +26,7 @@ export async function diff(
 function describeDiff(found: BundleDiff): string {
   if (!found.differ) return 'no difference\n';
   const { revision, roots, entrypoints, modules, sources, builtins, network, data, metadata, signature } = found;
-  const recompiled = modules.changed.length > 0 && isSame(sources) && sources.changed.length === 0;
+  const isSame = Object.values(sources).every((list) => list.length === 0);
   return [
     ...(revision === undefined ? [] : [line('revision', change(revision.before || 'none', revision.after || 'none'))]),
     ...namesOf('roots', {
@@ -34,8 +34,7 @@ function describeDiff(found: BundleDiff): string {
       removed: [rootsText(roots.removed)].filter(Boolean),
     }),
     ...namesOf('entrypoints', entrypoints),
-    ...filesOf('module', modules),
-    ...(recompiled ? ['             (the same sources, compiled by another version or with other data)'] : []),
+    ...filesOf('module', modules, isSame ? ', of the same sources' : ''),
     ...filesOf('source', sources),
     ...namesOf('built-ins', builtins),
     ...namesOf('network', network),
@@ -50,14 +49,12 @@ function describeDiff(found: BundleDiff): string {
 
 const change = (before: string, after: string): string => `${before} → ${after}`;
 
-const isSame = ({ added, removed }: Names): boolean => added.length + removed.length === 0;
-
 const namesOf = (name: string, { added, removed }: Names): readonly string[] =>
   [...removed.map((each) => `- ${each}`), ...added.map((each) => `+ ${each}`)].map((each) => line(name, each));
 
-const filesOf = (name: string, { added, removed, changed }: Files): readonly string[] => [
+const filesOf = (name: string, { added, removed, changed }: Files, note = ''): readonly string[] => [
   ...namesOf(name, { added, removed }),
-  ...changed.map((each) => line(name, `~ ${each}`)),
+  ...changed.map((each) => line(name, `~ ${each}${note}`)),
 ];
 
 const marks = { added: '+', removed: '-', changed: '~' };
