@@ -21,7 +21,8 @@ describe('starting', () => {
       [
         'plugins: { envoy_ext_authz_grpc: { addr: 5, dry-run: maybe } }',
         'postern: { path: standard, paths: loose, identity: { issuers: [{ issuer: i }] } }',
-        'bundles: { a: { polling: { min_delay_seconds: -1 } }, b: { signing: { keyid: k } } }',
+        'bundles: { a: { polling: { min_delay_seconds: -1 } } }',
+        'keys: { k: { key: nonsense } }',
       ].join('\n'),
     );
     const child = startProcess(context, postern, ['run', '--server', '--config-file', file]);
@@ -32,7 +33,7 @@ describe('starting', () => {
       'postern.path: unknown option',
       'postern.paths',
       'bundles.a.polling.min_delay_seconds',
-      'bundles.b.signing',
+      'keys.k.key',
     ]) {
       assert.ok(child.stderr().includes(path), `${path} in:\n${child.stderr()}`);
     }
