@@ -40,7 +40,7 @@ export function serveHere(basics: ServingParts): Front {
     prepare: plane.policy.prepare,
     setStale: plane.policy.setStale,
     pin: plane.policy.pin,
-    isReady: plane.isReady,
+    isReady: serving.isReady,
     tls,
     status: () => identityStatus(plane.identityStatus()),
     keyAges: plane.keyAges,

@@ -35,6 +35,7 @@ export type Serving = {
   readonly listener: Part;
   /** Where it listens; empty before. */
   readonly address: () => string;
+  /** Whether it listens and can decide. */
   readonly isReady: () => boolean;
   readonly readinessChanged: () => void;
 };
@@ -69,7 +70,7 @@ export function createServing(parts: ServingParts): Serving {
     holder: parts.holder,
   });
   const tls = createTls(config.postern.tls, { log, metrics, clock });
-  const isReady = (): boolean => !isDraining() && plane.isReady();
+  const canDecide = (): boolean => !isDraining() && plane.isReady();
   return {
     plane,
     tls,
@@ -81,7 +82,7 @@ export function createServing(parts: ServingParts): Serving {
           address: plugin.addr,
           check: plane.check,
           clock,
-          isReady,
+          isReady: canDecide,
           onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
@@ -92,7 +93,7 @@ export function createServing(parts: ServingParts): Serving {
       stop: () => server?.drain(config.postern.drain.timeout_seconds * 1000),
     },
     address: () => server?.address ?? '',
-    isReady,
+    isReady: () => server !== undefined && canDecide(),
     readinessChanged,
   };
 }
