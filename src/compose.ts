@@ -3,9 +3,13 @@ import { startApi, startDiagnostics } from './api/server.ts';
 import type { CheckParts } from './check/check.ts';
 import type { Commands, OfflineSettings, Running, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
+import { buildBundle } from './compose/bundle/build.ts';
+import { diffBundles } from './compose/bundle/diff.ts';
+import { inspectBundle } from './compose/bundle/inspect.ts';
+import { pushBundle } from './compose/bundle/push.ts';
+import { signBundle, verifyBundle } from './compose/bundle/sign.ts';
 import { createDataPlane } from './compose/data-plane.ts';
 import { serveHere, serveInWorkers } from './compose/front.ts';
-import { inspectBundle } from './compose/inspect.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
 import { runWorker } from './compose/workers/worker.ts';
@@ -135,5 +139,8 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
   }
 }
 
-export const commands: Commands = { startServer, askOffline, askServer, inspectBundle };
+export const commands: Commands = {
+  ...{ startServer, askOffline, askServer },
+  ...{ inspectBundle, buildBundle, signBundle, verifyBundle, diffBundles, pushBundle },
+};
 export { runWorker };

@@ -1,5 +1,6 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
 import { messageOf } from '../lib/message.ts';
 
 export type ConfigFlags = {
@@ -29,4 +30,11 @@ export function readConfiguration(
     return { ok: false, problems: [`--config-file: ${messageOf(error)}`] };
   }
   return loadConfig({ text, env, set: flags.set, setFile: flags.setFile, readText, isReadable });
+}
+
+/** The same, for commands that have no warnings to give. Throws with every problem. */
+export function requireConfiguration(flags: ConfigFlags, env: Parameters<typeof readConfiguration>[1]): Config {
+  const loaded = readConfiguration(flags, env);
+  if (!loaded.ok) throw new Error(loaded.problems.join('\n'));
+  return loaded.config;
 }

@@ -1,8 +1,8 @@
 import type { Config } from '../config/schema.ts';
 import type { Pipe } from '../lib/channel.ts';
 import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
-import type { ModuleReport } from '../policy/admission.ts';
 import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
+import type { BundleCommands } from './bundle/ports.ts';
 
 /** The process as the commands see it; main.ts is the only place that touches the real one. */
 export type Io = {
@@ -64,23 +64,7 @@ export type AskOffline = (settings: OfflineSettings, question: Question) => Prom
 /** Asks a running server, without encryption unless told how. */
 export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;
 
-/** What `postern bundle inspect` tells. Sizes in bytes. */
-export type BundleReport = {
-  readonly revision: string;
-  readonly roots: readonly string[];
-  /** Their problems are among those of the bundle. */
-  readonly modules: readonly Omit<ModuleReport, 'problems'>[];
-  /** Size of the data as JSON. */
-  readonly data: number;
-  /** Empty when the bundle can serve. */
-  readonly problems: readonly string[];
-};
-
-/** Looks at a bundle file or folder as activation would. Rejects when there is nothing to look at. */
-export type InspectBundle = (file: string, config: Config) => Promise<BundleReport>;
-
-export type Commands = {
-  readonly inspectBundle: InspectBundle;
+export type Commands = BundleCommands & {
   readonly startServer: StartServer;
   readonly askOffline: AskOffline;
   readonly askServer: AskServer;

@@ -37,8 +37,12 @@ export function createPolicySource(
     if (sources.length === 0) return [];
     folder = mkdtempSync(join(tmpdir(), 'postern-'));
     const output = join(folder, 'bundle.tar.gz');
-    const path = decisionPath(config);
-    await compileSources({ sources, path, ignore, output, searchPath: env['PATH'] ?? '' });
+    await compileSources({
+      ...{ sources, ignore, output },
+      entrypoints: [decisionPath(config)],
+      searchPath: env['PATH'] ?? '',
+      afterwards: 'start with --bundle bundle.tar.gz',
+    });
     return [{ name: 'sources', path: output }];
   }
 
