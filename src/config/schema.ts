@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { signatureAlgorithms } from '../lib/public-key.ts';
 import { count, flag, names, nullable, seconds, section, strict, text } from './kinds.ts';
 import { key, service } from './service.ts';
+import { status } from './status.ts';
 
 /*
  * Every option once: its type, its default and what it does. docs/config.md is generated from here. OPA's keys keep
@@ -489,6 +490,7 @@ export const configSchema = Type.Object({
     }),
   }),
   default_decision: text('What `POST /` on the API asks.', { default: 'system/main' }),
+  status: Type.Optional(status),
   decision_logs: section({ console: flag('Write each decision to standard output.', false) }),
   plugins: section({ envoy_ext_authz_grpc: extAuthz }),
   postern,
@@ -496,6 +498,7 @@ export const configSchema = Type.Object({
 
 export type Config = Static<typeof configSchema>;
 export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
+export type { StatusConfig } from './status.ts';
 export type BundleConfig = Static<typeof bundle>;
 export type { S3SigningConfig } from './aws.ts';
 export type S3Config = Config['postern']['s3'];
