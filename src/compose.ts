@@ -8,6 +8,7 @@ import { serveHere, serveInWorkers } from './compose/front.ts';
 import { inspectBundle } from './compose/inspect.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
+import { createPollNow } from './compose/poll-now.ts';
 import { createStatus } from './compose/status.ts';
 import { runWorker } from './compose/workers/worker.ts';
 import type { Config } from './config/schema.ts';
@@ -61,6 +62,10 @@ async function startServer(settings: Settings): Promise<Running> {
     isReady: front.isReady,
     isDraining: () => draining,
     status: status.current,
+    states: status.states,
+    poll: createPollNow(source, status.looked),
+    tokenFile: config.postern.api.token_file ?? undefined,
+    log,
     config: hideSecrets(config) as object,
     metrics,
     newDecisionId: () => uuid7(clock.wallMs()),

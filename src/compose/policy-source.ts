@@ -18,6 +18,8 @@ export type PolicySource = {
   readonly status: Bundles['status'];
   readonly ages: Bundles['ages'];
   readonly poke: Bundles['poke'];
+  /** Names of the bundles that are polled. */
+  readonly polled: () => readonly string[];
   /** Throws before the start. */
   readonly clientOf: Bundles['clientOf'];
 };
@@ -49,6 +51,7 @@ export function createPolicySource(
     status: () => bundles?.status() ?? {},
     ages: () => bundles?.ages() ?? [],
     poke: async (name) => bundles?.poke(name),
+    polled: () => Object.keys(config.bundles),
     clientOf: (service) => {
       if (bundles === undefined) throw new Error('the services are not there yet');
       return bundles.clientOf(service);

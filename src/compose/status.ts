@@ -29,8 +29,8 @@ export type Status = {
   readonly states: () => { readonly [part: string]: PartState };
   /** Something may have changed. */
   readonly changed: () => void;
-  /** Reports now, where that is configured. Never rejects. */
-  readonly flush: () => Promise<void>;
+  /** Somebody has asked for a look at bundles. */
+  readonly looked: () => void;
   readonly part: Part;
 };
 
@@ -80,7 +80,9 @@ export function createStatus({ config, instanceId, log, metrics, front, source }
     current,
     states,
     changed: () => reporter?.changed(),
-    flush: async () => reporter?.flush(),
+    looked: () => {
+      if (status?.trigger === 'manual') void reporter?.flush();
+    },
     part: {
       name: 'status',
       start: () => {

@@ -190,6 +190,10 @@ function contradictionsIn(
     problems.push('postern.identity.rules: paths cannot be relied on while postern.paths is off');
   }
   problems.push(...geoipContradictions(isSound('postern') ? config.postern.context : undefined, isReadable));
+  const tokenFile = isSound('postern') ? config.postern.api.token_file : null;
+  if (tokenFile !== null && !isReadable(tokenFile)) {
+    problems.push(`postern.api.token_file: ${tokenFile} cannot be read`);
+  }
   const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
   if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
   problems.push(...issuerContradictions(identity, isReadable));

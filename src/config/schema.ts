@@ -446,6 +446,14 @@ const postern = section(
       },
       strict,
     ),
+    api: section(
+      {
+        token_file: nullable(
+          'File with the bearer token that administrative calls of the API need. Without it they are for those on this machine, if the API is on loopback or a unix socket, and for nobody otherwise.',
+        ),
+      },
+      strict,
+    ),
     decision_file: Type.Optional(
       Type.Object(
         {
@@ -498,7 +506,6 @@ export const configSchema = Type.Object({
 
 export type Config = Static<typeof configSchema>;
 export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
-export type { StatusConfig } from './status.ts';
 export type BundleConfig = Static<typeof bundle>;
 export type { S3SigningConfig } from './aws.ts';
 export type S3Config = Config['postern']['s3'];
