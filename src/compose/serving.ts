@@ -23,6 +23,8 @@ export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   /** Where there are several, the file that this process logs to has its number. */
   readonly worker?: number | undefined;
   readonly isDraining: () => boolean;
+  /** Whether it can answer, or a part of it, may have changed. */
+  readonly onReadiness?: (() => void) | undefined;
   /** The process that looks after the keys, if this one does not. */
   readonly holder?: KeyHolder | undefined;
 };
@@ -55,7 +57,10 @@ export function createServing(parts: ServingParts): Serving {
     onWritten: metrics.logWritten,
   });
   let server: ExtAuthzServer | undefined;
-  const readinessChanged = (): void => server?.readinessChanged();
+  const readinessChanged = (): void => {
+    server?.readinessChanged();
+    parts.onReadiness?.();
+  };
   const plane = createDataPlane({
     config,
     log,
