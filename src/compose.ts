@@ -12,7 +12,10 @@ import { createDataPlane } from './compose/data-plane.ts';
 import { serveHere, serveInWorkers } from './compose/front.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
+import { createPollNow } from './compose/poll-now.ts';
+import { createStatus } from './compose/status.ts';
 import { runWorker } from './compose/workers/worker.ts';
+import type { Config } from './config/schema.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
 import { writeResponse } from './envoy/response.ts';
@@ -38,15 +41,20 @@ async function startServer(settings: Settings): Promise<Running> {
   const metrics = createMetrics({
     peerMetrics: plugin['enable-performance-metrics'],
     peerBuckets: plugin['grpc-request-duration-seconds-buckets'],
+    status: statusMetricsOf(config),
   });
   let draining = false;
+  // Not before all is there that has a status.
+  const changed = (): void => status.changed();
   const basics = {
     ...{ config, log, env, clock, metrics },
     instanceId: uuid7(clock.wallMs()),
     isDraining: () => draining,
+    onReadiness: changed,
   };
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
-  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale);
+  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale, changed);
+  const status = createStatus({ config, instanceId: basics.instanceId, log, metrics, front, source });
   metrics.observe({
     isReady: front.isReady,
     wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0,
@@ -57,7 +65,11 @@ async function startServer(settings: Settings): Promise<Running> {
     pin: front.pin,
     isReady: front.isReady,
     isDraining: () => draining,
-    status: () => ({ labels: { version, ...config.labels }, bundles: source.status(), ...front.status() }),
+    status: status.current,
+    states: status.states,
+    poll: createPollNow(source, status.looked),
+    tokenFile: config.postern.api.token_file ?? undefined,
+    log,
     config: hideSecrets(config) as object,
     metrics,
     newDecisionId: () => uuid7(clock.wallMs()),
@@ -80,6 +92,7 @@ async function startServer(settings: Settings): Promise<Running> {
       return diagnostics.stop;
     }),
     front.listener,
+    status.part,
   ];
   const failedTo = (what: string) => (part: string, error: unknown) =>
     log.error({ part, cause: messageOf(error) }, `${what} failed`);
@@ -99,6 +112,12 @@ async function startServer(settings: Settings): Promise<Running> {
       await stopAll();
     },
   };
+}
+
+/** Undefined: without the metrics of OPA's status plugin. */
+function statusMetricsOf({ status }: Config): Parameters<typeof createMetrics>[0]['status'] {
+  if (status?.prometheus !== true) return undefined;
+  return { version, buckets: status.prometheus_config.collectors.bundle_loading_duration_ns.buckets };
 }
 
 /** A part whose start returns what stops it. */

@@ -3,6 +3,8 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { ServerTls } from '../lib/tls-server.ts';
+import { createAdminGuard } from './admin.ts';
+import { serveBundles } from './bundles.ts';
 import { serveData } from './data.ts';
 import { serveHealth } from './health.ts';
 import type { ApiParts } from './ports.ts';
@@ -15,12 +17,14 @@ export type HttpListener = {
 
 const MAX_BODY_BYTES = 65_536;
 
-/** The HTTP API: OPA's data, health, status and config endpoints. Rejects when it cannot listen. */
-export function startApi(address: string, parts: ApiParts): Promise<HttpListener> {
+/** The HTTP API: OPA's data, health, status and config endpoints, and what is ours. Rejects when it cannot listen. */
+export async function startApi(address: string, parts: ApiParts): Promise<HttpListener> {
+  const guard = await createAdminGuard({ address, tokenFile: parts.tokenFile, log: parts.log });
   const app = createApp(parts.tls);
   serveHealth(app, parts);
   serveMetrics(app, parts);
   serveData(app, parts);
+  serveBundles(app, parts, guard);
   app.get('/v1/status', (_request, reply) => reply.send({ result: parts.status() }));
   app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config }));
   return listen(app, address);

@@ -18,6 +18,8 @@ export type DataPlane = {
   readonly check: Check;
   readonly policy: PolicyHolder;
   readonly isReady: () => boolean;
+  /** Whether there are keys of all issuers. */
+  readonly hasKeys: () => boolean;
   /** Of the key sets; undefined where there are none. */
   readonly identityStatus: () => object | undefined;
   readonly keyAges: Observed['keyAges'];
@@ -87,6 +89,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     check,
     policy,
     isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
+    hasKeys: () => callers?.isReady() ?? true,
     identityStatus: () => callers?.status(),
     keyAges: callers?.keyAges ?? (() => []),
     keys: callers?.keys ?? new Map(),

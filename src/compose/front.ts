@@ -17,6 +17,8 @@ export type Front = {
   /** The policy in this process, for the API. */
   readonly pin: () => PreparedPolicy | undefined;
   readonly isReady: () => boolean;
+  /** Whether callers' tokens can be verified. */
+  readonly hasKeys: () => boolean;
   readonly tls: Tls;
   readonly status: () => object;
   readonly keyAges: Observed['keyAges'];
@@ -40,7 +42,8 @@ export function serveHere(basics: ServingParts): Front {
     prepare: plane.policy.prepare,
     setStale: plane.policy.setStale,
     pin: plane.policy.pin,
-    isReady: plane.isReady,
+    isReady: serving.isReady,
+    hasKeys: plane.hasKeys,
     tls,
     status: () => identityStatus(plane.identityStatus()),
     keyAges: plane.keyAges,
@@ -54,12 +57,12 @@ export function serveHere(basics: ServingParts): Front {
 
 /** This process looks after policies and the API, and its workers answer. */
 export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Settings, 'fork' | 'logging'>): Front {
-  const { config, log, env, clock, metrics, instanceId } = basics;
+  const { config, log, env, clock, metrics, instanceId, onReadiness = () => {} } = basics;
   const plane = createDataPlane({
     ...{ config, log, env, clock, metrics },
     // Nobody asks it for decisions.
     record: () => {},
-    onReadiness: () => {},
+    onReadiness,
     onKeys: (issuer) => {
       const keys = plane.keys.get(issuer);
       if (keys !== undefined) group.keysChanged(issuer, keys.state());
@@ -81,7 +84,7 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     clock,
     log,
     onLost: metrics.workerLost,
-    onChanged: () => {},
+    onChanged: onReadiness,
   });
   metrics.include(group.metrics);
   const tls = createTls(config.postern.tls, { log, metrics, clock });
@@ -94,6 +97,7 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     },
     pin: plane.policy.pin,
     isReady: () => plane.policy.pin() !== undefined && group.isReady(),
+    hasKeys: plane.hasKeys,
     tls,
     status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
     keyAges: plane.keyAges,

@@ -18,6 +18,10 @@ export type PolicySource = {
   readonly status: Bundles['status'];
   readonly ages: Bundles['ages'];
   readonly poke: Bundles['poke'];
+  /** Names of the bundles that are polled. */
+  readonly polled: () => readonly string[];
+  /** Throws before the start. */
+  readonly clientOf: Bundles['clientOf'];
 };
 
 /** The bundles of configuration and command line, as a part to start; Rego sources among the latter are compiled first. */
@@ -27,6 +31,7 @@ export function createPolicySource(
   metrics: Metrics,
   prepare: PreparePolicy,
   onStale: (stale: boolean) => void,
+  onLooked: () => void = () => {},
 ): PolicySource {
   const { config, bundlePaths, sourcePaths, ignore, log, env } = settings;
   const { max_age_seconds: maxAge } = config.postern.bundles;
@@ -50,6 +55,11 @@ export function createPolicySource(
     status: () => bundles?.status() ?? {},
     ages: () => bundles?.ages() ?? [],
     poke: async (name) => bundles?.poke(name),
+    polled: () => Object.keys(config.bundles),
+    clientOf: (service) => {
+      if (bundles === undefined) throw new Error('the services are not there yet');
+      return bundles.clientOf(service);
+    },
     part: {
       name: 'bundles',
       reload: async () => bundles?.poke(),
@@ -72,6 +82,10 @@ export function createPolicySource(
           prepare,
           onActivated: metrics.bundleActivated,
           onFailed: metrics.bundleFailed,
+          onLooked: (status) => {
+            metrics.bundleLooked(status);
+            onLooked();
+          },
           onStale,
         });
         await bundles.start();

@@ -23,6 +23,8 @@ export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   /** Where there are several, the file that this process logs to has its number. */
   readonly worker?: number | undefined;
   readonly isDraining: () => boolean;
+  /** Whether it can answer, or a part of it, may have changed. */
+  readonly onReadiness?: (() => void) | undefined;
   /** The process that looks after the keys, if this one does not. */
   readonly holder?: KeyHolder | undefined;
 };
@@ -35,6 +37,7 @@ export type Serving = {
   readonly listener: Part;
   /** Where it listens; empty before. */
   readonly address: () => string;
+  /** Whether it listens and can decide. */
   readonly isReady: () => boolean;
   readonly readinessChanged: () => void;
 };
@@ -54,7 +57,10 @@ export function createServing(parts: ServingParts): Serving {
     onWritten: metrics.logWritten,
   });
   let server: ExtAuthzServer | undefined;
-  const readinessChanged = (): void => server?.readinessChanged();
+  const readinessChanged = (): void => {
+    server?.readinessChanged();
+    parts.onReadiness?.();
+  };
   const plane = createDataPlane({
     config,
     log,
@@ -69,7 +75,7 @@ export function createServing(parts: ServingParts): Serving {
     holder: parts.holder,
   });
   const tls = createTls(config.postern.tls, { log, metrics, clock });
-  const isReady = (): boolean => !isDraining() && plane.isReady();
+  const canDecide = (): boolean => !isDraining() && plane.isReady();
   return {
     plane,
     tls,
@@ -81,7 +87,7 @@ export function createServing(parts: ServingParts): Serving {
           address: plugin.addr,
           check: plane.check,
           clock,
-          isReady,
+          isReady: canDecide,
           onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
@@ -92,7 +98,7 @@ export function createServing(parts: ServingParts): Serving {
       stop: () => server?.drain(config.postern.drain.timeout_seconds * 1000),
     },
     address: () => server?.address ?? '',
-    isReady,
+    isReady: () => server !== undefined && canDecide(),
     readinessChanged,
   };
 }

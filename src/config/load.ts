@@ -8,6 +8,7 @@ import { applySet, applySetFile } from './overrides.ts';
 import { type Config, configSchema } from './schema.ts';
 import { serviceContradictions, serviceWarnings, unknownCredentials } from './service.ts';
 import { problemsOfKeys, problemsOfSigning } from './signing.ts';
+import { statusProblems } from './status.ts';
 import { fillEndpoints, spiffeContradictions } from './workload-api.ts';
 
 /** What a configuration is made from. */
@@ -176,6 +177,7 @@ function contradictionsIn(
     problems.push(...unknown.map((name) => `postern.bundles.allow_rollback: no bundle is called ${name}`));
   }
   if (isSound('services') && isSound('keys')) problems.push(...serviceContradictions(config.services, config.keys));
+  if (isSound('services') && isSound('status')) problems.push(...statusProblems(config.status, services));
   const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
@@ -188,6 +190,10 @@ function contradictionsIn(
     problems.push('postern.identity.rules: paths cannot be relied on while postern.paths is off');
   }
   problems.push(...geoipContradictions(isSound('postern') ? config.postern.context : undefined, isReadable));
+  const tokenFile = isSound('postern') ? config.postern.api.token_file : null;
+  if (tokenFile !== null && !isReadable(tokenFile)) {
+    problems.push(`postern.api.token_file: ${tokenFile} cannot be read`);
+  }
   const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
   if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
   problems.push(...issuerContradictions(identity, isReadable));

@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { signatureAlgorithms } from '../lib/public-key.ts';
 import { count, flag, names, nullable, seconds, section, strict, text } from './kinds.ts';
 import { key, service } from './service.ts';
+import { status } from './status.ts';
 
 /*
  * Every option once: its type, its default and what it does. docs/config.md is generated from here. OPA's keys keep
@@ -448,6 +449,14 @@ const postern = section(
       },
       strict,
     ),
+    api: section(
+      {
+        token_file: nullable(
+          'File with the bearer token that administrative calls of the API need. Without it they are for those on this machine, if the API is on loopback or a unix socket, and for nobody otherwise.',
+        ),
+      },
+      strict,
+    ),
     decision_file: Type.Optional(
       Type.Object(
         {
@@ -492,6 +501,7 @@ export const configSchema = Type.Object({
     }),
   }),
   default_decision: text('What `POST /` on the API asks.', { default: 'system/main' }),
+  status: Type.Optional(status),
   decision_logs: section({ console: flag('Write each decision to standard output.', false) }),
   plugins: section({ envoy_ext_authz_grpc: extAuthz }),
   postern,

@@ -9,6 +9,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
+import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
 const LATENCY_BUCKETS = [
@@ -21,6 +22,8 @@ export type MetricsOptions = {
   readonly peerMetrics: boolean;
   /** Upper bounds, seconds. */
   readonly peerBuckets: readonly number[];
+  /** Also those of OPA's status plugin; undefined: not. */
+  readonly status?: StatusMetricsOptions | undefined;
 };
 
 export type Observed = {
@@ -33,11 +36,13 @@ export type Observed = {
 };
 
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
-export type Metrics = {
+export type Metrics = StatusMetrics & {
   readonly decided: (record: DecisionRecord) => void;
   readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
   readonly bundleActivated: (bundle: string, atMs: number) => void;
   readonly bundleFailed: (bundle: string) => void;
+  /** A status report has arrived, or has not. */
+  readonly statusSent: (ok: boolean) => void;
   readonly tokenLookedUp: (hit: boolean) => void;
   readonly keysFetched: (issuer: string, ok: boolean) => void;
   /** Lines that one sink has written. */
@@ -58,7 +63,9 @@ export type Metrics = {
   readonly contentType: string;
   /** The Prometheus text exposition of now. */
   readonly expose: () => Promise<string>;
-  /** The same in a form that crosses processes. */
+  /** What `expose` tells, of all processes. */
+  readonly gather: () => Promise<readonly MetricValues[]>;
+  /** Of this process, in a form that crosses processes. */
   readonly values: () => Promise<readonly MetricValues[]>;
   /** From now on the exposition has the values of other processes added; `read` never rejects. */
   readonly include: (read: () => Promise<readonly (readonly MetricValues[])[]>) => void;
@@ -119,6 +126,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
     labelNames: ['bundle'] as const,
     registers,
   });
+  const reports = new Counter({
+    name: 'postern_status_reports_total',
+    help: 'Status reports that arrived or failed.',
+    labelNames: ['result'] as const,
+    registers,
+  });
   const tokens = new Counter({
     name: 'postern_token_cache_lookups_total',
     help: 'Look-ups in the cache of verified tokens.',
@@ -144,6 +157,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   });
   const tls = createTlsMetrics(registry);
   const geoip = createGeoipMetrics(registry);
+  const status = options.status === undefined ? undefined : createStatusMetrics(registry, options.status);
   const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
   logLines.inc({ result: 'dropped', sink: 'all' }, 0);
 
@@ -164,6 +178,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
     refused: (outcome, reason) => decisions.inc({ outcome, reason }),
     bundleActivated: (bundle, atMs) => bundleTime.set({ bundle }, seconds(atMs)),
     bundleFailed: (bundle) => bundleFailures.inc({ bundle }),
+    bundleLooked: (looked) => status?.bundleLooked(looked),
+    observeStates: (states) => status?.observeStates(states),
+    statusSent: (ok) => reports.inc({ result: ok ? 'sent' : 'failed' }),
     tokenLookedUp: (hit) => tokens.inc({ result: hit ? 'hit' : 'miss' }),
     keysFetched: (issuer, ok) => keys.inc({ issuer, result: ok ? 'ok' : 'failed' }),
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
@@ -198,6 +215,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     expose: async () => {
       if (others === undefined) return registry.metrics();
       return sumOf([await registry.getMetricsAsJSON(), ...(await others())]).metrics();
+    },
+    gather: async () => {
+      const own = await registry.getMetricsAsJSON();
+      return others === undefined ? own : sumOf([own, ...(await others())]).getMetricsAsJSON();
     },
     values: () => registry.getMetricsAsJSON(),
     include: (read) => {
