@@ -16,6 +16,7 @@ export type Front = {
   readonly setStale: (stale: boolean) => void;
   /** The policy in this process, for the API. */
   readonly pin: () => PreparedPolicy | undefined;
+  /** Whether it listens, and can answer. */
   readonly isReady: () => boolean;
   readonly tls: Tls;
   readonly status: () => object;
@@ -40,7 +41,7 @@ export function serveHere(basics: ServingParts): Front {
     prepare: plane.policy.prepare,
     setStale: plane.policy.setStale,
     pin: plane.policy.pin,
-    isReady: plane.isReady,
+    isReady: () => serving.address() !== '' && plane.isReady(),
     tls,
     status: () => identityStatus(plane.identityStatus()),
     keyAges: plane.keyAges,
@@ -81,7 +82,6 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     clock,
     log,
     onLost: metrics.workerLost,
-    onChanged: () => {},
   });
   metrics.include(group.metrics);
   const tls = createTls(config.postern.tls, { log, metrics, clock });
@@ -93,11 +93,15 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
       group.setStale(stale);
     },
     pin: plane.policy.pin,
-    isReady: () => plane.policy.pin() !== undefined && group.isReady(),
+    isReady: () => address !== '' && plane.policy.pin() !== undefined && group.isReady(),
     tls,
     status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
     keyAges: plane.keyAges,
-    before: [tls.part, plane.policy.part, { name: 'workers', start: group.start, reload: group.reload }],
+    before: [
+      tls.part,
+      plane.policy.part,
+      { name: 'workers', start: group.start, stop: group.stop, reload: group.reload },
+    ],
     after: plane.parts,
     listener: {
       name: 'ext_authz',
