@@ -6,7 +6,7 @@
  * then code is compiled, caches fill, and allocators find the size that one activation needs. Exits with 1 when a request
  * failed, or when memory at rest is more than 10 % above the baseline.
  *
- * BENCH_SWAPS (1000), BENCH_WORKERS (1), BENCH_RATE (1000 requests per second; 0: as many as can be, and then swaps take
+ * BENCH_SWAPS (1000), BENCH_WORKERS (1), BENCH_RATE (500 requests per second; 0: as many as can be, and then swaps take
  * long: they get what requests leave), BENCH_ENVOY=1 (the load goes through Envoy as well).
  */
 import { type ClientHttp2Session, connect } from 'node:http2';
@@ -22,7 +22,7 @@ import { createArchives, moduleOf, startVersions, toldBy, type Versions } from '
 
 const SWAPS = Number(process.env['BENCH_SWAPS'] ?? 1000);
 const WORKERS = Number(process.env['BENCH_WORKERS'] ?? 1);
-const RATE = Number(process.env['BENCH_RATE'] ?? 1000);
+const RATE = Number(process.env['BENCH_RATE'] ?? 500);
 const WITH_ENVOY = process.env['BENCH_ENVOY'] === '1';
 const WARM_SWAPS = Math.min(50, SWAPS);
 const SETTLE_MS = 15_000;
@@ -97,13 +97,12 @@ async function underLoad(
   await lanes;
 }
 
-const rows: string[] = [];
 const mib = (bytes: number): string => (bytes / MIB).toFixed(1);
 
 function note(when: string, tree: readonly ProcessUse[], heapBytes: number): void {
   const each = tree.map(({ rssBytes }) => mib(rssBytes)).join(' + ');
   const numbers = [mib(sumOf(tree, 'rssBytes')), each, mib(heapBytes), sumOf(tree, 'threads'), sumOf(tree, 'files')];
-  rows.push(`| ${when} | ${numbers.join(' | ')} |`);
+  out(`| ${when} | ${numbers.join(' | ')} |`);
 }
 
 try {
@@ -141,6 +140,9 @@ try {
       done = next;
     }
   };
+  const serving = WORKERS === 1 ? 'one process' : `${WORKERS} workers`;
+  out(`${SWAPS} swaps, ${serving}${WITH_ENVOY ? ', also through Envoy' : ''}\n`);
+  out('| when | RSS, MiB | of each process | heap used, MiB | threads | open files |\n|---|---|---|---|---|---|');
   note('start', treeOf(root), await heap());
   await underLoad(asks, versions, counts, () => swap(WARM_SWAPS));
   const baseline = await atRest(`${WARM_SWAPS} swaps, at rest`);
@@ -163,14 +165,9 @@ try {
   note('most, under load', peak, 0);
 
   const perSecond = Math.round((counts.answered - answeredBefore) / seconds);
-  out(
-    `${SWAPS} swaps, ${WORKERS === 1 ? 'one process' : `${WORKERS} workers`}${WITH_ENVOY ? ', also through Envoy' : ''}`,
-  );
-  out(`${((seconds * 1000) / (SWAPS - WARM_SWAPS)).toFixed(0)} ms per swap, ${perSecond} answers per second`);
-  out('\n| when | RSS, MiB | of each process | heap used, MiB | threads | open files |\n|---|---|---|---|---|---|');
-  for (const row of rows) out(row);
+  out(`\n${((seconds * 1000) / (SWAPS - WARM_SWAPS)).toFixed(0)} ms per swap, ${perSecond} answers per second`);
   const ratio = after / baseline;
-  out(`\n${counts.answered} answers, ${counts.failed} failed; RSS at rest ${ratio.toFixed(3)} times the baseline`);
+  out(`${counts.answered} answers, ${counts.failed} failed; RSS at rest ${ratio.toFixed(3)} times the baseline`);
   for (const [problem, count] of counts.failures) out(`${count} × ${problem}`);
   const refused = envoy === undefined ? 0 : await envoy.stat('cluster.postern.ext_authz.error');
   if (refused > 0) out(`Envoy counted ${refused} errors`);
