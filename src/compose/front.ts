@@ -16,6 +16,7 @@ export type Front = {
   readonly setStale: (stale: boolean) => void;
   /** The policy in this process, for the API. */
   readonly pin: () => PreparedPolicy | undefined;
+  /** Whether it listens, and can answer. */
   readonly isReady: () => boolean;
   /** Whether callers' tokens can be verified. */
   readonly hasKeys: () => boolean;
@@ -96,12 +97,16 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
       group.setStale(stale);
     },
     pin: plane.policy.pin,
-    isReady: () => plane.policy.pin() !== undefined && group.isReady(),
+    isReady: () => address !== '' && plane.policy.pin() !== undefined && group.isReady(),
     hasKeys: plane.hasKeys,
     tls,
     status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
     keyAges: plane.keyAges,
-    before: [tls.part, plane.policy.part, { name: 'workers', start: group.start, reload: group.reload }],
+    before: [
+      tls.part,
+      plane.policy.part,
+      { name: 'workers', start: group.start, stop: group.stop, reload: group.reload },
+    ],
     after: plane.parts,
     listener: {
       name: 'ext_authz',

@@ -27,6 +27,8 @@ type LaneReady = { readonly memoryBytes: number; readonly modules: readonly Load
 export type LaneReport = LaneReady | { readonly problem: string };
 /** An evaluation, or what an instance of a module begins with. */
 export type LaneQuestion = { readonly path: string; readonly input: string } | { readonly module: CompiledModule };
+/** Memory that is not needed any more. */
+export type LaneGift = { readonly spent: ArrayBuffer };
 /** Results as JSON text, which keeps every digit. */
 export type LaneAnswer = { readonly ok: true; readonly results: string } | (Evaluation & { readonly ok: false });
 type LaneMessage = LaneAnswer | { readonly image: MemoryImage };
@@ -38,6 +40,8 @@ export type Lane = {
   readonly memoryBytes: number;
   /** What a new instance of the module begins with. Rejects when the thread cannot tell. */
   readonly imageOf: (module: CompiledModule) => Promise<MemoryImage>;
+  /** Takes back an image that was used; giving back memory to the system takes long when it is a lot. */
+  readonly takeBack: (image: MemoryImage) => void;
   /** Ends the thread once it is idle. */
   readonly close: () => void;
 };
@@ -168,13 +172,17 @@ export async function openLane(
       next();
     });
 
+  const takeBack = ({ bytes: { buffer } }: MemoryImage): void => {
+    thread?.postMessage({ spent: buffer } satisfies LaneGift, [buffer]);
+  };
+
   const close = (): void => {
     closing = true;
     next();
   };
 
   adopt(thread);
-  return { lane: { evaluate, imageOf, memoryBytes: first.memoryBytes, close }, modules: first.modules };
+  return { lane: { evaluate, imageOf, takeBack, memoryBytes: first.memoryBytes, close }, modules: first.modules };
 }
 
 const fromText = (answer: LaneAnswer): Evaluation =>

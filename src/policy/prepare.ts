@@ -2,7 +2,7 @@ import type { PolicyModule } from './admission.ts';
 import { EngineError, type EngineOptions } from './engine/engine.ts';
 import type { CompiledModule } from './engine/module.ts';
 import { createLoadedInstance } from './engine/wasm.ts';
-import { openLane } from './lane.ts';
+import { type LaneTask, openLane } from './lane.ts';
 import { type PreparedSnapshot, prepareSnapshot, shareOf } from './snapshot.ts';
 
 export type PolicySource = {
@@ -41,17 +41,20 @@ export async function preparePolicy(
   { path, limits, inline, network, firstAnswerMs }: PrepareOptions,
   previous: PreparedPolicy | undefined,
 ): Promise<PreparedPolicy> {
-  const tasks = modules.map((module) => {
-    const compiled = previous?.compiled.get(module.digest);
-    return compiled === undefined ? module : { ...module, compiled };
-  });
+  // By another function: what one in here sees lives as long as the policy, and so would all that ever came before it.
+  const tasks = withCompiled(modules, previous?.compiled);
   const timeoutMs = firstAnswerMs + data.length / LOADED_BYTES_PER_MS;
   const { lane, modules: loaded } = await openLane({ modules: tasks, data, path, limits }, timeoutMs);
   try {
     const memoryBytes = Math.min(limits.memoryBytes, lane.memoryBytes);
     const options = { ...limits, inline: { ...inline, memoryBytes }, network };
     const instances = await Promise.all(
-      loaded.map((module) => createLoadedInstance(module, options, () => lane.imageOf(module.compiled))),
+      loaded.map((module) =>
+        createLoadedInstance(module, options, {
+          again: () => lane.imageOf(module.compiled),
+          takeBack: lane.takeBack,
+        }),
+      ),
     );
     const shares = modules.flatMap((module, i) => {
       const instance = instances[i];
@@ -66,6 +69,15 @@ export async function preparePolicy(
     throw error;
   }
 }
+
+const withCompiled = (
+  modules: PolicySource['modules'],
+  known: PreparedPolicy['compiled'] | undefined,
+): LaneTask['modules'] =>
+  modules.map((module) => {
+    const compiled = known?.get(module.digest);
+    return compiled === undefined ? module : { ...module, compiled };
+  });
 
 const isKnown = (entry: readonly [string, CompiledModule | undefined]): entry is readonly [string, CompiledModule] =>
   entry[1] !== undefined;

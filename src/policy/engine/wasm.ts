@@ -52,22 +52,26 @@ export function createInstance(
 
 /**
  * The same for a module that was loaded in another thread. When its instance has to be replaced and the image is not
- * small, it is asked for `again`, and evaluations are given up meanwhile. Rejects with EngineError.
+ * small, it is asked for `again`, and evaluations are given up meanwhile. Large images are handed back with `takeBack`.
+ * Rejects with EngineError.
  */
 export async function createLoadedInstance(
   { compiled, image }: LoadedModule,
   limits: EngineOptions,
-  again: () => Promise<MemoryImage>,
+  images: { readonly again: () => Promise<MemoryImage>; readonly takeBack: (image: MemoryImage) => void },
 ): Promise<PolicyInstance> {
   const rules = rulesOf(compiled, limits);
-  const make = (from: MemoryImage): Promise<ModuleInstance> =>
-    instantiateImage(rules.compiled, from, hostBuiltins, rules.options);
+  const make = async (from: MemoryImage): Promise<ModuleInstance> => {
+    const instance = await instantiateImage(rules.compiled, from, hostBuiltins, rules.options);
+    if (from !== small) images.takeBack(from);
+    return instance;
+  };
   const small = image.bytes.length <= SMALL_IMAGE_BYTES ? image : undefined;
   return instanceFrom(rules, limits, {
     first: await make(image),
     again: () =>
       small === undefined
-        ? again().then(make)
+        ? images.again().then(make)
         : instantiateSmallImage(rules.compiled, small, hostBuiltins, rules.options),
   });
 }
