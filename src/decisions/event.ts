@@ -4,27 +4,34 @@ import type { DecisionRecord, PhaseTimings } from '../model/record.ts';
 import { emptyObject, isObject, stringify } from '../values/json.ts';
 import { type Redacted, redact } from './redact.ts';
 import { scrub } from './scrub.ts';
+import { timestampOf } from './timestamp.ts';
 import { traceContextOf } from './trace.ts';
 
+/** How much of the input is written: all but secrets, all but bodies and secrets, or nothing. */
+export type InputMode = 'full' | 'masked' | 'off';
 export type Labels = { readonly [name: string]: string };
 
 /**
  * Writes decisions as OPA's decision log events (EventV1 in open-policy-agent/opa v1/plugins/logs/plugin.go), one line
  * of JSON without its line end. What OPA has no key for stands under `custom`. Secrets are gone when this returns.
  */
-export function createEventWriter(labels: Labels): (record: DecisionRecord) => string {
+export function createEventWriter(labels: Labels, input: InputMode = 'masked'): (record: DecisionRecord) => string {
   const shared: JsonObject = Object.assign(emptyObject(), labels);
-  return (record) => stringify(eventOf(record, shared));
+  return (record) => stringify(eventOf(record, shared, input));
 }
 
-function eventOf(record: DecisionRecord, labels: JsonObject): JsonObject {
+function eventOf(record: DecisionRecord, labels: JsonObject, mode: InputMode): JsonObject {
   const { facts } = record;
-  const redacted = redact({
-    input: facts === undefined ? undefined : Object.assign(emptyObject(), facts.message, record.derived),
-    result: record.result,
-    reasons: record.policyReasons,
-    cause: record.cause,
-  });
+  const redacted = redact(
+    {
+      input: record.document ?? facts?.message,
+      result: record.result,
+      observed: record.observed,
+      reasons: record.policyReasons,
+      cause: record.cause,
+    },
+    mode,
+  );
   const trace = facts === undefined ? undefined : traceContextOf(facts);
   return compact({
     labels,
@@ -35,6 +42,7 @@ function eventOf(record: DecisionRecord, labels: JsonObject): JsonObject {
     path: record.path === '' ? undefined : record.path,
     input: redacted.input,
     result: redacted.result,
+    nd_builtin_cache: redacted.observed,
     erased: redacted.erased.length === 0 ? undefined : redacted.erased,
     masked: redacted.masked.length === 0 ? undefined : redacted.masked,
     error: errorOf(record, redacted.cause),
@@ -62,13 +70,6 @@ function errorOf(record: DecisionRecord, cause: string | undefined): JsonObject 
   return { code: record.reason, message: cause ?? record.reason };
 }
 
-/** RFC 3339 with nine digits of a second; ms carry six digits of fraction at most. */
-function timestampOf(timeMs: number): string {
-  const wholeMs = Math.floor(timeMs);
-  const nanos = Math.min(999_999, Math.round((timeMs - wholeMs) * 1e6));
-  return `${new Date(wholeMs).toISOString().slice(0, -1)}${String(nanos).padStart(6, '0')}Z`;
-}
-
 const nanosOf = (ms: number): number | undefined => (ms > 0 ? Math.round(ms * 1e6) : undefined);
 const microsOf = (ms: number): number => Math.round(ms * 1e3);
 
@@ -94,6 +95,7 @@ function customOf(record: DecisionRecord, redacted: Redacted): JsonObject {
     host: scrubbed(facts?.host),
     client_ip: scrubbed(facts === undefined ? undefined : clientAddress(facts)),
     dry_run: record.dryRun,
+    cancelled: record.cancelled ? true : undefined,
     phases: {
       identity_us: microsOf(timings.identityMs),
       input_us: microsOf(timings.inputMs),

@@ -1,7 +1,8 @@
-import type { Json, JsonObject } from '../model/json.ts';
+import type { Observation } from '../model/evaluation.ts';
+import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
 import { emptyObject, isObject, stringify } from '../values/json.ts';
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
-import { plain, type Region } from './regions.ts';
+import { type Region, regions } from './regions.ts';
 import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
 
 const MAX_DEPTH = 64;
@@ -16,12 +17,15 @@ const MAX_REASONS = 100;
 export type Redactable = {
   readonly input: Json | undefined;
   readonly result: Json | undefined;
+  readonly observed?: readonly Observation[];
   readonly reasons: readonly string[];
   readonly cause: string | undefined;
 };
 
 /** Copies without secrets. `masked` and `erased` hold JSON pointers (RFC 6901) as OPA's decision log has them. */
-export type Redacted = Redactable & {
+export type Redacted = Omit<Redactable, 'observed'> & {
+  /** By built-in and by its arguments as JSON text, as OPA's `nd_builtin_cache` has it. */
+  readonly observed: JsonObject | undefined;
   /** Where a value (or the key itself) was replaced, wholly or in part. */
   readonly masked: readonly string[];
   /** Objects and lists that lost entries because the document is too large. */
@@ -30,6 +34,7 @@ export type Redacted = Redactable & {
 
 /** One pass over what belongs to one decision, and what is left of its bounds. */
 type Pass = {
+  readonly plain: Region;
   secrets: readonly string[];
   readonly known: KnownSecrets;
   readonly masked: string[];
@@ -44,8 +49,9 @@ type Pass = {
  * query parameters and body keys, raw bodies, whatever looks like a JWT; in the policy's words also every secret of
  * this request that it repeats. Bounded in depth, count and text.
  */
-export function redact(parts: Redactable): Redacted {
+export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'masked'): Redacted {
   const pass: Pass = {
+    plain: regions[mode === 'full' ? 'full' : 'masked'],
     secrets: [],
     known: createKnownSecrets(),
     masked: [],
@@ -54,21 +60,34 @@ export function redact(parts: Redactable): Redacted {
     text: 0,
     pointerText: MAX_POINTER_TEXT,
   };
-  const input = copyPart(parts.input, '/input', pass);
+  const observations = parts.observed ?? [];
   const speaks =
+    observations.length > 0 ||
     parts.reasons.length > 0 ||
     parts.cause !== undefined ||
     (parts.result !== undefined && typeof parts.result !== 'boolean');
+  // Without the input nobody sees what is masked in it, but the policy may repeat it.
+  const input = mode === 'off' && !speaks ? undefined : copyPart(parts.input, '/input', pass);
+  if (mode === 'off') pass.masked.length = pass.erased.length = 0;
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
   if (speaks) pass.secrets = pass.known.spellings();
   const result = copyPart(parts.result, '/result', pass);
+  const observed = observations.length === 0 ? undefined : copyObserved(observations, pass);
   refill(pass);
   const reasons = parts.reasons
     .slice(0, MAX_REASONS)
-    .map((reason, i) => copyText(reason, plain, `/custom/reasons/${i}`, pass));
+    .map((reason, i) => copyText(reason, pass.plain, `/custom/reasons/${i}`, pass));
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
-  return { input, result, reasons, cause, masked: pass.masked, erased: pass.erased };
+  return {
+    input: mode === 'off' ? undefined : input,
+    result,
+    observed,
+    reasons,
+    cause,
+    masked: pass.masked,
+    erased: pass.erased,
+  };
 }
 
 /** Each part has the bounds for itself: a large input must not cost the policy's words. */
@@ -79,7 +98,19 @@ function refill(pass: Pass): void {
 
 function copyPart(part: Json | undefined, pointer: string, pass: Pass): Json | undefined {
   refill(pass);
-  return part === undefined ? undefined : copy(part, plain, pointer, 0, pass);
+  return part === undefined ? undefined : copy(part, pass.plain, pointer, 0, pass);
+}
+
+function copyObserved(observed: readonly Observation[], pass: Pass): JsonObject {
+  const byBuiltin: { [builtin: string]: MutableJsonObject } = {};
+  for (const { builtin, args, answer } of observed) {
+    const pointer = `/nd_builtin_cache/${segment(builtin)}`;
+    // The arguments are a key here, and a pointer to it would repeat them.
+    const key = stringify(copyPart(args, pointer, pass) ?? []);
+    byBuiltin[builtin] ??= emptyObject();
+    byBuiltin[builtin][key] = copyPart(answer, pointer, pass) ?? null;
+  }
+  return byBuiltin;
 }
 
 function copy(value: Json, region: Region, pointer: string, depth: number, pass: Pass): Json {
