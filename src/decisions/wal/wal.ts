@@ -7,7 +7,8 @@ import { createBacklog, type DropReason, type Room } from './backlog.ts';
 import { createConversion, type Line } from './conversion.ts';
 import type { WalFiles } from './files.ts';
 import { describeProcess } from './marker.ts';
-import { createSegments } from './segments.ts';
+import { openSegment, type Segment } from './segment.ts';
+import { createWriter, isFull } from './writer.ts';
 
 /** `async`: the system writes to the disk when it likes; `group`: soon, and together; `sync`: before the answer. */
 export type Durability = 'async' | 'group' | 'sync';
@@ -56,151 +57,78 @@ export type Wal = {
   readonly stop: () => Promise<void>;
 };
 
-/** A commit takes its time too, and both together are to stay below 100 ms. */
-const COMMIT_EVERY_MS = 40;
-const RETRY_MS = 500;
+/** The write takes its time too, and both together are to stay below 100 ms. */
+const WRITE_EVERY_MS = 40;
 const MAX_BATCH_CHARS = 1_048_576;
-const SEGMENT_AGE_MS = 10_000;
 const STOP_MS = 5_000;
 /** Longest wait of an answer for its record, ms. */
 const PATIENCE_MS = 1_000;
 
 export function createWal(options: WalOptions): Wal {
-  const { clock, files, durability, denies } = options;
+  const { clock, durability, denies } = options;
   const folder = join(options.folder, 'wal');
-  const marker = join(folder, `${options.token}.alive`);
   const onDrop = quietly(options.events.onDrop);
   const onError = quietly(options.events.onError);
   const onWritten = quietly(options.events.onWritten);
-  const segments = createSegments({
-    folder,
-    token: options.token,
-    files,
-    clock,
-    maxBytes: options.segmentBytes,
-    maxAgeMs: SEGMENT_AGE_MS,
-    syncs: durability !== 'async',
-    onSynced: quietly(options.events.onSynced),
-    onSealed: quietly(options.events.onSealed),
-    onError,
-  });
-  /** Why the last commit failed, until one succeeds. */
-  let failing: DropReason | undefined;
-  let isPrepared = false;
+  let isFullAtStart = false;
   let stopping: Promise<void> | undefined;
-  let wake: (() => void) | undefined;
-  let isHurried = false;
+  const failing = (): DropReason | undefined => writer.failing() ?? (isFullAtStart ? 'disk_full' : undefined);
 
   const backlog = createBacklog({
     maxRecords: options.maxRecords,
     maxBytes: options.maxBytes,
     nowMs: clock.monotonicMs,
-    reason: () => failing ?? (stopping === undefined ? 'overflow' : 'error'),
+    reason: () => failing() ?? (stopping === undefined ? 'overflow' : 'error'),
     isClosed: () => stopping !== undefined,
     onDrop,
   });
-  const conversion = createConversion({ backlog, toLine: options.toLine, clock, onDrop, onError, onLines: poke });
+  const conversion = createConversion({
+    backlog,
+    toLine: options.toLine,
+    clock,
+    onDrop,
+    onError,
+    onLines: () => writer.poke(),
+  });
+  const place = createPlace(folder, options);
+  const writer = createWriter({
+    openSegment: place.openSegment,
+    take: () => conversion.take(MAX_BATCH_CHARS),
+    isDone: () => conversion.size() === 0 && backlog.isEmpty(),
+    isUrgent: () => conversion.chars() >= MAX_BATCH_CHARS,
+    clock,
+    syncs: durability !== 'async',
+    everyMs: durability === 'sync' ? 0 : WRITE_EVERY_MS,
+    segmentBytes: options.segmentBytes,
+    onError,
+    onKept: (lines, bytes) => {
+      isFullAtStart = false;
+      const gaps = lines.length - release(lines, true);
+      onWritten(lines.length - gaps, gaps, bytes);
+    },
+    onLate: (lines) => {
+      for (const { onSettled } of lines) onSettled?.(false);
+    },
+    onLost: (lines) => onDrop(release(lines, false), failing() ?? 'error'),
+  });
 
-  /** There is something to commit. */
-  function poke(): void {
-    wake?.();
-  }
-
-  /** Resolves when the next commit is due. */
-  async function due(): Promise<void> {
-    if (conversion.size() === 0) {
-      const sealAt = segments.dueMs();
-      await new Promise<void>((resolve) => {
-        const timer = sealAt === undefined ? undefined : setTimeout(resolve, Math.max(0, sealAt - clock.monotonicMs()));
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      wake = undefined;
+  /** Returns how many of the lines are decisions. */
+  function release(lines: readonly Line[], kept: boolean): number {
+    let count = 0;
+    for (const { weight, onSettled } of lines) {
+      if (weight === undefined) continue;
+      count++;
+      backlog.release(weight);
+      onSettled?.(kept);
     }
-    if (durability !== 'sync' && !isHurried && conversion.chars() < MAX_BATCH_CHARS) await nap(COMMIT_EVERY_MS);
+    return count;
   }
-
-  let endNap: (() => void) | undefined;
-  async function nap(ms: number): Promise<void> {
-    if (isHurried) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      endNap = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    endNap = undefined;
-  }
-
-  async function prepare(): Promise<void> {
-    if (isPrepared) return;
-    await files.makeFolder(folder);
-    await files.put(marker, await describeProcess(clock.wallMs()));
-    isPrepared = true;
-  }
-
-  /** Writes one batch, again and again until it is written; gives up only at the end. */
-  async function commit(batch: readonly Line[]): Promise<void> {
-    const bytes = Buffer.from(batch.map(({ text }) => text).join(''));
-    for (;;) {
-      try {
-        await prepare();
-        await segments.append(bytes);
-        break;
-      } catch (error) {
-        failing = isFull(error) ? 'disk_full' : 'error';
-        onError(error);
-        for (const { onSettled } of batch) onSettled?.(false);
-        if (stopping !== undefined) {
-          for (const line of batch) lose(line);
-          return;
-        }
-        await nap(RETRY_MS);
-      }
-    }
-    failing = undefined;
-    let gaps = 0;
-    for (const { weight, onSettled } of batch) {
-      if (weight === undefined) gaps++;
-      else backlog.release(weight);
-      onSettled?.(true);
-    }
-    onWritten(batch.length - gaps, gaps, bytes.length);
-  }
-
-  function lose({ weight }: Line): void {
-    if (weight === undefined) return;
-    backlog.release(weight);
-    onDrop(1, failing ?? 'error');
-  }
-
-  async function run(): Promise<void> {
-    while (stopping === undefined || conversion.size() > 0 || !backlog.isEmpty()) {
-      await due();
-      const batch = conversion.take(MAX_BATCH_CHARS);
-      if (batch.length > 0) await commit(batch);
-      const sealAt = segments.dueMs();
-      if (sealAt !== undefined && clock.monotonicMs() >= sealAt) await segments.seal();
-    }
-  }
-  let running: Promise<void> | undefined;
 
   async function end(): Promise<void> {
-    isHurried = true;
-    endNap?.();
     conversion.finish();
-    poke();
-    const finished = (async () => {
-      await running;
-      await segments.seal();
-      if (isPrepared) await files.remove(marker).catch(onError);
-    })();
-    await within(finished.catch(onError), options.stopTimeoutMs ?? STOP_MS);
+    await within(writer.finish().then(place.leave).catch(onError), options.stopTimeoutMs ?? STOP_MS);
     // A disk that hangs: what still waits is lost with this process.
-    if (backlog.records() > 0) onDrop(backlog.records(), failing ?? 'error');
+    if (backlog.records() > 0) onDrop(backlog.records(), failing() ?? 'error');
   }
 
   function record(decision: DecisionRecord, room: Room | undefined, untilMs: number): Promise<boolean> | undefined {
@@ -216,32 +144,62 @@ export function createWal(options: WalOptions): Wal {
         resolve(kept || !denies);
       };
       const wait = Math.min(untilMs - clock.monotonicMs(), PATIENCE_MS);
-      if (!backlog.add(decision, room, settle) || failing !== undefined) settle(false);
+      if (!backlog.add(decision, room, settle) || failing() !== undefined) settle(false);
       else timer = setTimeout(settle, wait, false);
       conversion.schedule();
     });
   }
 
   return {
-    reserve: (facts) => (failing === undefined ? backlog.reserve(facts) : undefined),
+    reserve: (facts) => (failing() === undefined ? backlog.reserve(facts) : undefined),
     record,
     depth: () => ({ records: backlog.records(), bytes: backlog.bytes() }),
     start: async () => {
       try {
-        await prepare();
+        await place.enter();
       } catch (error) {
         // A full disk may have room again; until then the mode says what becomes of decisions.
         if (!isFull(error)) throw error;
-        failing = 'disk_full';
+        isFullAtStart = true;
         onError(error);
       }
-      running = run();
+      writer.start();
     },
     stop: () => (stopping ??= end()),
   };
 }
 
-function isFull(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENOSPC' || code === 'EDQUOT';
+type Place = {
+  /** Makes the folder, and the file that says which process writes there. */
+  readonly enter: () => Promise<void>;
+  readonly openSegment: () => Promise<Segment>;
+  readonly leave: () => Promise<void>;
+};
+
+/** The folder of the segments. */
+function createPlace(folder: string, { files, clock, token, durability, events }: WalOptions): Place {
+  const marker = join(folder, `${token}.alive`);
+  let description: string | undefined;
+  let number = 0;
+  const segmentOptions = {
+    ...{ folder, token, files, clock },
+    syncs: durability !== 'async',
+    onSynced: quietly(events.onSynced),
+    onSealed: quietly(events.onSealed),
+    onError: quietly(events.onError),
+  };
+  async function enter(): Promise<void> {
+    description ??= await describeProcess(clock.wallMs());
+    await files.makeFolder(folder);
+    await files.put(marker, description);
+  }
+  return {
+    enter,
+    openSegment: async () => {
+      // Again, as somebody may have cleared the folder away.
+      await enter();
+      return openSegment(++number, segmentOptions);
+    },
+    leave: () => files.remove(marker),
+  };
 }

@@ -263,6 +263,23 @@ describe('a disk that fails', () => {
     assert.deepEqual(idsOf(content.events), range(1, 20));
   });
 
+  test('when it syncs slowly, has what was decided meanwhile all the same', async (context) => {
+    const disk = createDisk();
+    const { wal, record, read } = await startSubject(context, { files: disk.files, segmentBytes: 1000 });
+    const open = disk.hold('sync');
+    for (const first of [1, 101, 201]) {
+      record(first, first + 99);
+      await eventually(async () => (read().events.length === first + 99 ? true : undefined));
+    }
+    assert.equal(wal.depth().records, 300);
+    open();
+    await wal.stop();
+    const { names, events } = read();
+    assert.deepEqual(idsOf(events), range(1, 300));
+    assert.equal(names.length, 3);
+    assert.ok(names.every((name) => name.endsWith('.ndjson')));
+  });
+
   test('until the end, loses what waits, and counts it', async (context) => {
     const disk = createDisk();
     const subject = await startSubject(context, { files: disk.files });
