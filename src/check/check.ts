@@ -4,10 +4,9 @@ import { uuid7 } from '../lib/uuid7.ts';
 import type { Observation, Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
-import type { JsonObject } from '../model/json.ts';
 import type { PassOn } from '../model/pass-on.ts';
 import type { DecisionRecord } from '../model/record.ts';
-import { buildInput, type InputOptions } from './input.ts';
+import { buildInput, type Input, type InputOptions } from './input.ts';
 import { classOf, httpStatusOf, type Outcome, reasonOf, refuse } from './outcome.ts';
 import type {
   DescribeContext,
@@ -64,7 +63,7 @@ export type Check = (call: CheckCall) => Promise<Answer>;
 type Progress = {
   facts: RequestFacts | undefined;
   identity: Identity | undefined;
-  document: JsonObject | undefined;
+  input: Input | undefined;
   observed: readonly Observation[];
   identifiedAt: number;
   inputAt: number;
@@ -110,7 +109,7 @@ export function createCheck(parts: CheckParts): Check {
     const built = buildInput(facts, caller.identity, parts.contextOf?.(facts, caller.identity), parts.input);
     progress.inputAt = clock.monotonicMs();
     if (!built.ok) return built.outcome;
-    progress.document = built.input.document;
+    progress.input = built.input;
 
     if (snapshot === undefined) return refuse('policy_unavailable');
     if (progress.inputAt >= beginByMs) return refuse('deadline_expired');
@@ -135,7 +134,7 @@ export function createCheck(parts: CheckParts): Check {
     const progress: Progress = {
       facts: undefined,
       identity: undefined,
-      document: undefined,
+      input: undefined,
       observed: [],
       identifiedAt: 0,
       inputAt: 0,
@@ -194,7 +193,8 @@ export function createCheck(parts: CheckParts): Check {
       cancelled: call.isCancelled?.() ?? false,
       facts: progress.facts,
       identity: progress.identity,
-      document: progress.document,
+      document: progress.input?.document,
+      text: progress.input?.text,
       observed: progress.observed,
       path: snapshot?.path ?? '',
       revisions: snapshot?.revisions ?? {},

@@ -1,7 +1,8 @@
 import type { Observation } from '../model/evaluation.ts';
 import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
-import { emptyObject, isObject, stringify } from '../values/json.ts';
+import { emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
+import { redactText, segment } from './redact-text.ts';
 import { type Region, regions } from './regions.ts';
 import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
 
@@ -16,6 +17,8 @@ const MAX_REASONS = 100;
 
 export type Redactable = {
   readonly input: Json | undefined;
+  /** The same as JSON text, if there is such a text already. */
+  readonly text?: string | undefined;
   readonly result: Json | undefined;
   readonly observed?: readonly Observation[];
   readonly reasons: readonly string[];
@@ -24,6 +27,8 @@ export type Redactable = {
 
 /** Copies without secrets. `masked` and `erased` hold JSON pointers (RFC 6901) as OPA's decision log has them. */
 export type Redacted = Omit<Redactable, 'observed'> & {
+  /** The input, where it could be redacted in its text; `input` is undefined then. */
+  readonly text: string | undefined;
   /** By built-in and by its arguments as JSON text, as OPA's `nd_builtin_cache` has it. */
   readonly observed: JsonObject | undefined;
   /** Where a value (or the key itself) was replaced, wholly or in part. */
@@ -67,7 +72,9 @@ export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'mas
     parts.cause !== undefined ||
     (parts.result !== undefined && typeof parts.result !== 'boolean');
   // Without the input nobody sees what is masked in it, but the policy may repeat it.
-  const input = mode === 'off' && !speaks ? undefined : copyPart(parts.input, '/input', pass);
+  const isUnseen = mode === 'off' && !speaks;
+  const text = isUnseen || parts.text === undefined ? undefined : redactedText(parts.text, speaks, pass);
+  const input = isUnseen || text !== undefined ? undefined : copyPart(parts.input, '/input', pass);
   if (mode === 'off') pass.masked.length = pass.erased.length = 0;
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
@@ -81,6 +88,7 @@ export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'mas
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
   return {
     input: mode === 'off' ? undefined : input,
+    text: mode === 'off' ? undefined : text,
     result,
     observed,
     reasons,
@@ -99,6 +107,15 @@ function refill(pass: Pass): void {
 function copyPart(part: Json | undefined, pointer: string, pass: Pass): Json | undefined {
   refill(pass);
   return part === undefined ? undefined : copy(part, pass.plain, pointer, 0, pass);
+}
+
+function redactedText(text: string, speaks: boolean, pass: Pass): string | undefined {
+  const redacted = redactText(text, pass.plain, '/input');
+  if (redacted === undefined) return undefined;
+  for (const pointer of redacted.masked) note(pass.masked, pointer, pass);
+  // Most policies answer with a boolean, and then nobody asks.
+  if (speaks) for (const { key, text: value } of redacted.hidden) learnHidden(key, parseExact(value), pass);
+  return redacted.text;
 }
 
 function copyObserved(observed: readonly Observation[], pass: Pass): JsonObject {
@@ -187,13 +204,17 @@ function copyKey(key: string, to: JsonObject, pass: Pass): string {
 
 function hide(key: string, value: Json, pointer: string, pass: Pass): Json {
   if (value === null || typeof value === 'boolean') return value;
-  if (key === 'body' && typeof value === 'string') pass.known.learnWhole(value);
-  else if (key === 'rawBody' && typeof value === 'string') pass.known.learnWhole(textOf(value));
-  else if (key === 'rawValue' && typeof value === 'string') pass.known.learn(textOf(value));
-  else learn(value, 0, pass.known);
+  learnHidden(key, value, pass);
   note(pass.masked, pointer, pass);
   // A list stays a list for those who read parsed_query or a form.
   return Array.isArray(value) ? [REDACTED] : REDACTED;
+}
+
+function learnHidden(key: string, value: Json, { known }: Pass): void {
+  if (key === 'body' && typeof value === 'string') known.learnWhole(value);
+  else if (key === 'rawBody' && typeof value === 'string') known.learnWhole(textOf(value));
+  else if (key === 'rawValue' && typeof value === 'string') known.learn(textOf(value));
+  else learn(value, 0, known);
 }
 
 const textOf = (base64: string): string =>
@@ -218,10 +239,4 @@ function truncated(pointer: string, pass: Pass): string {
 function note(list: string[], pointer: string, pass: Pass): void {
   pass.pointerText -= pointer.length;
   if (pass.pointerText >= 0 && list.length < MAX_POINTERS && list.at(-1) !== pointer) list.push(pointer);
-}
-
-/** RFC 6901 section 3. */
-function segment(key: string): string {
-  if (!key.includes('~') && !key.includes('/')) return key;
-  return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }

@@ -40,6 +40,8 @@ export type DecisionRecord = {
   readonly identity: Identity | undefined;
   /** The input as it was evaluated, when the check got that far. */
   readonly document: JsonObject | undefined;
+  /** The same as JSON text. */
+  readonly text: string | undefined;
   /** What the policy was told that another evaluation of the same input might not be. */
   readonly observed: readonly Observation[];
   readonly path: string;

@@ -66,6 +66,7 @@ export function recordOf(request: Request, over: Partial<DecisionRecord> = {}, i
     facts,
     identity,
     document: built.ok ? built.input.document : undefined,
+    text: built.ok ? built.input.text : undefined,
     observed: [],
     path: 'envoy/authz/allow',
     revisions: { main: 'r1' },
