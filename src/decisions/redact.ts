@@ -193,7 +193,10 @@ function pairName(from: JsonObject): string | undefined {
 }
 
 /** `max_tokens: 100` of a language model's API is a number of tokens, not a token. */
-const isCount = (name: string, value: Json): boolean => typeof value === 'number' && /tokens$/i.test(name);
+const isCount = (name: string, value: Json): boolean => isNumber(value) && /tokens$/i.test(name);
+const isNumber = (value: Json): boolean =>
+  typeof value === 'number' ||
+  (typeof value === 'object' && value !== null && !Array.isArray(value) && !isObject(value));
 
 function copyKey(key: string, to: JsonObject, pass: Pass): string {
   pass.text -= key.length;

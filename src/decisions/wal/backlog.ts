@@ -37,11 +37,10 @@ export type Backlog = {
   readonly reserve: (facts: RequestFacts | undefined) => Room | undefined;
   /** Takes a record in, into the `room` that was kept for it. False when it had to be dropped. */
   readonly add: (record: DecisionRecord, room: Room | undefined, onSettled?: (kept: boolean) => void) => boolean;
-  /** Makes a record that was taken in, and was the last to be taken, a gap. */
   readonly next: () => Next | undefined;
   readonly oldestMs: () => number | undefined;
-  /** A record that was taken from here needs no room any more. */
-  readonly release: (weight: number) => void;
+  /** Records that were taken from here need no room any more. */
+  readonly release: (count: number, weight: number) => void;
   readonly isEmpty: () => boolean;
   /** Records that were not released yet. */
   readonly records: () => number;
@@ -53,7 +52,7 @@ export type BacklogOptions = {
   /** Estimated. */
   readonly maxBytes: number;
   readonly nowMs: () => number;
-  /** Undefined: records may come in; otherwise why those without kept room may not, or only as far as there is room. */
+  /** Why there is no room now. */
   readonly reason: () => DropReason;
   readonly isClosed: () => boolean;
   readonly onDrop: (count: number, reason: DropReason) => void;
@@ -111,8 +110,8 @@ export function createBacklog(options: BacklogOptions): Backlog {
       const first = waiting.first();
       return first === undefined || 'gap' in first ? undefined : first.sinceMs;
     },
-    release: (weight) => {
-      records--;
+    release: (count, weight) => {
+      records -= count;
       bytes -= weight;
     },
     isEmpty: () => waiting.size() === 0,

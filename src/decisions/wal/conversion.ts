@@ -4,23 +4,31 @@ import type { DecisionRecord } from '../../model/record.ts';
 import { timestampOf } from '../timestamp.ts';
 import type { Backlog, DropReason, Gap } from './backlog.ts';
 
-/** A line of the log with its end. */
-export type Line = {
-  readonly text: string;
-  /** Of its record; a gap has none. */
-  readonly weight: number | undefined;
-  readonly onSettled: ((kept: boolean) => void) | undefined;
+/** Lines on their way to the disk, as bytes: memory that the garbage collector need not look through. */
+export type Chunk = {
+  readonly bytes: Buffer;
+  /** How much of `bytes` is filled. */
+  length: number;
+  records: number;
+  gaps: number;
+  /** Of the records. */
+  weight: number;
+  /** To be told what became of them. */
+  readonly waiting: ((kept: boolean) => void)[];
 };
 
 /** Turns records into lines off the request's path, a few in each turn of the event loop. */
 export type Conversion = {
   /** There is something in the backlog. */
   readonly schedule: () => void;
-  /** Lines that are ready. */
-  readonly size: () => number;
-  readonly chars: () => number;
-  /** The next lines, of about so many characters together. */
-  readonly take: (chars: number) => readonly Line[];
+  /** Whether there are no lines. */
+  readonly isEmpty: () => boolean;
+  /** Whether there are more than one chunk holds. */
+  readonly hasMany: () => boolean;
+  /** The next lines. */
+  readonly take: () => Chunk | undefined;
+  /** The lines of a chunk that was taken are not needed any more. */
+  readonly recycle: (chunk: Chunk) => void;
   /** Turns all that is in the backlog now. */
   readonly finish: () => void;
 };
@@ -41,16 +49,19 @@ const LATE_MS = 20;
 const LATE_TURN_MS = 8;
 /** Records between two looks at the clock. */
 const RECORDS_PER_LOOK = 8;
-/** Lines that wait for the disk, characters. */
-const MAX_CHARS = 8_388_608;
+const CHUNK_BYTES = 262_144;
+/** Chunks that wait for the disk. */
+const MAX_CHUNKS = 32;
+const MAX_UTF8 = 3;
 
 export function createConversion(options: ConversionOptions): Conversion {
   const { backlog, clock } = options;
-  const lines = createFifo<Line>();
-  let chars = 0;
+  const full = createFifo<Chunk>();
+  let current: Chunk | undefined;
+  let spare: Buffer | undefined;
   let isScheduled = false;
 
-  const canWork = (): boolean => !backlog.isEmpty() && chars < MAX_CHARS;
+  const canWork = (): boolean => !backlog.isEmpty() && full.size() < MAX_CHUNKS;
 
   function schedule(): void {
     if (isScheduled || !canWork()) return;
@@ -75,7 +86,7 @@ export function createConversion(options: ConversionOptions): Conversion {
     const next = backlog.next();
     if (next === undefined) return;
     if ('gap' in next) {
-      add({ text: lineOf(next.gap), weight: undefined, onSettled: undefined });
+      add(lineOf(next.gap)).gaps++;
       return;
     }
     const { seq, record, weight, onSettled } = next;
@@ -85,36 +96,48 @@ export function createConversion(options: ConversionOptions): Conversion {
     } catch (error) {
       options.onDrop(1, 'error');
       options.onError(error);
-      backlog.release(weight);
+      backlog.release(1, weight);
       onSettled?.(false);
       const { timeMs } = record;
-      text = lineOf({ fromSeq: seq, toSeq: seq, reason: 'error', fromMs: timeMs, toMs: timeMs });
-      add({ text, weight: undefined, onSettled: undefined });
+      add(lineOf({ fromSeq: seq, toSeq: seq, reason: 'error', fromMs: timeMs, toMs: timeMs })).gaps++;
       return;
     }
-    add({ text, weight, onSettled });
+    const chunk = add(text);
+    chunk.records++;
+    chunk.weight += weight;
+    if (onSettled !== undefined) chunk.waiting.push(onSettled);
   }
 
-  function add(line: Line): void {
-    lines.add(line);
-    chars += line.text.length;
+  /** Returns the chunk that the line is in. */
+  function add(line: string): Chunk {
+    const most = line.length * MAX_UTF8;
+    if (current !== undefined && current.bytes.length - current.length < most) {
+      full.add(current);
+      current = undefined;
+    }
+    current ??= createChunk(most);
+    current.length += current.bytes.write(line, current.length);
+    return current;
+  }
+
+  function createChunk(atLeast: number): Chunk {
+    const bytes = atLeast <= CHUNK_BYTES ? (spare ?? Buffer.allocUnsafe(CHUNK_BYTES)) : Buffer.allocUnsafe(atLeast);
+    if (bytes === spare) spare = undefined;
+    return { bytes, length: 0, records: 0, gaps: 0, weight: 0, waiting: [] };
   }
 
   return {
     schedule,
-    size: lines.size,
-    chars: () => chars,
-    take: (max) => {
-      const taken: Line[] = [];
-      for (let size = 0; size < max; ) {
-        const line = lines.take();
-        if (line === undefined) break;
-        taken.push(line);
-        size += line.text.length;
-        chars -= line.text.length;
-      }
+    isEmpty: () => current === undefined && full.size() === 0,
+    hasMany: () => full.size() > 0,
+    take: () => {
+      const chunk = full.take() ?? current;
+      if (chunk === current) current = undefined;
       schedule();
-      return taken;
+      return chunk;
+    },
+    recycle: ({ bytes }) => {
+      if (bytes.length === CHUNK_BYTES) spare = bytes;
     },
     finish: () => {
       while (!backlog.isEmpty()) convert();

@@ -4,7 +4,7 @@ import { quietly, within } from '../../lib/quietly.ts';
 import type { RequestFacts } from '../../model/facts.ts';
 import type { DecisionRecord } from '../../model/record.ts';
 import { createBacklog, type DropReason, type Room } from './backlog.ts';
-import { createConversion, type Line } from './conversion.ts';
+import { type Chunk, createConversion } from './conversion.ts';
 import type { WalFiles } from './files.ts';
 import { describeProcess } from './marker.ts';
 import { openSegment, type Segment } from './segment.ts';
@@ -59,7 +59,6 @@ export type Wal = {
 
 /** The write takes its time too, and both together are to stay below 100 ms. */
 const WRITE_EVERY_MS = 40;
-const MAX_BATCH_CHARS = 1_048_576;
 const STOP_MS = 5_000;
 /** Longest wait of an answer for its record, ms. */
 const PATIENCE_MS = 1_000;
@@ -93,35 +92,32 @@ export function createWal(options: WalOptions): Wal {
   const place = createPlace(folder, options);
   const writer = createWriter({
     openSegment: place.openSegment,
-    take: () => conversion.take(MAX_BATCH_CHARS),
-    isDone: () => conversion.size() === 0 && backlog.isEmpty(),
-    isUrgent: () => conversion.chars() >= MAX_BATCH_CHARS,
+    take: conversion.take,
+    isDone: () => conversion.isEmpty() && backlog.isEmpty(),
+    isUrgent: conversion.hasMany,
     clock,
     syncs: durability !== 'async',
     everyMs: durability === 'sync' ? 0 : WRITE_EVERY_MS,
     segmentBytes: options.segmentBytes,
     onError,
-    onKept: (lines, bytes) => {
+    onKept: (chunk) => {
       isFullAtStart = false;
-      const gaps = lines.length - release(lines, true);
-      onWritten(lines.length - gaps, gaps, bytes);
+      onWritten(chunk.records, chunk.gaps, chunk.length);
+      release(chunk, true);
     },
-    onLate: (lines) => {
-      for (const { onSettled } of lines) onSettled?.(false);
+    onLate: ({ waiting }) => {
+      for (const settle of waiting) settle(false);
     },
-    onLost: (lines) => onDrop(release(lines, false), failing() ?? 'error'),
+    onLost: (chunk) => {
+      if (chunk.records > 0) onDrop(chunk.records, failing() ?? 'error');
+      release(chunk, false);
+    },
   });
 
-  /** Returns how many of the lines are decisions. */
-  function release(lines: readonly Line[], kept: boolean): number {
-    let count = 0;
-    for (const { weight, onSettled } of lines) {
-      if (weight === undefined) continue;
-      count++;
-      backlog.release(weight);
-      onSettled?.(kept);
-    }
-    return count;
+  function release(chunk: Chunk, kept: boolean): void {
+    backlog.release(chunk.records, chunk.weight);
+    for (const settle of chunk.waiting) settle(kept);
+    conversion.recycle(chunk);
   }
 
   async function end(): Promise<void> {

@@ -1,13 +1,13 @@
 import type { Clock } from '../../lib/clock.ts';
 import { createSignal } from '../../lib/signal.ts';
 import type { DropReason } from './backlog.ts';
-import type { Line } from './conversion.ts';
+import type { Chunk } from './conversion.ts';
 import type { Segment } from './segment.ts';
 
 export type WriterOptions = {
   readonly openSegment: () => Promise<Segment>;
-  /** The next lines; empty when there are none now. */
-  readonly take: () => readonly Line[];
+  /** The next lines; undefined when there are none now. */
+  readonly take: () => Chunk | undefined;
   /** Whether lines may still come. */
   readonly isDone: () => boolean;
   /** Whether there are too many to rest between two writes. */
@@ -19,11 +19,11 @@ export type WriterOptions = {
   readonly segmentBytes: number;
   readonly onError: (error: unknown) => void;
   /** The lines are in the log. */
-  readonly onKept: (lines: readonly Line[], bytes: number) => void;
+  readonly onKept: (chunk: Chunk) => void;
   /** The lines are not in the log yet: those who wait for them need not any longer. */
-  readonly onLate: (lines: readonly Line[]) => void;
+  readonly onLate: (chunk: Chunk) => void;
   /** The lines are given up. */
-  readonly onLost: (lines: readonly Line[]) => void;
+  readonly onLost: (chunk: Chunk) => void;
 };
 
 /** Writes lines to segments, many at once, and syncs what was written while it goes on writing. */
@@ -37,8 +37,7 @@ export type Writer = {
   readonly finish: () => Promise<void>;
 };
 
-type Batch = { readonly lines: readonly Line[]; readonly bytes: Uint8Array };
-type Written = Batch & { readonly segment: Segment };
+type Written = { readonly chunk: Chunk; readonly segment: Segment };
 
 const RETRY_MS = 500;
 const SEGMENT_AGE_MS = 10_000;
@@ -50,7 +49,7 @@ export function createWriter(options: WriterOptions): Writer {
   const toEnd = createSignal();
   const unsynced: Written[] = [];
   /** To be written once more, because they could not be synced. */
-  const again: Batch[] = [];
+  const again: Chunk[] = [];
   /** Segments to be sealed. */
   const retired: Segment[] = [];
   let current: Segment | undefined;
@@ -61,28 +60,28 @@ export function createWriter(options: WriterOptions): Writer {
   let writtenMs = Number.NEGATIVE_INFINITY;
   let running: Promise<unknown> | undefined;
 
-  function failed(error: unknown, lines: readonly Line[]): DropReason {
+  function failed(error: unknown, chunks: readonly Chunk[]): DropReason {
     onError(error);
-    options.onLate(lines);
+    for (const chunk of chunks) options.onLate(chunk);
     return isFull(error) ? 'disk_full' : 'error';
   }
 
-  async function write(batch: Batch): Promise<void> {
+  async function write(chunk: Chunk): Promise<void> {
     for (;;) {
       try {
         current ??= await options.openSegment();
         const segment = current;
-        await segment.write(batch.bytes);
+        await segment.write(chunk.bytes.subarray(0, chunk.length));
         writeFailure = undefined;
         if (segment.isAbandoned()) continue;
-        if (syncs) unsynced.push({ ...batch, segment });
-        else options.onKept(batch.lines, batch.bytes.length);
+        if (syncs) unsynced.push({ chunk, segment });
+        else options.onKept(chunk);
         if (segment.size() >= options.segmentBytes) retire();
         toSync.raise();
         return;
       } catch (error) {
-        writeFailure = failed(error, batch.lines);
-        if (isFinishing) return options.onLost(batch.lines);
+        writeFailure = failed(error, [chunk]);
+        if (isFinishing) return options.onLost(chunk);
         await toEnd.wait(RETRY_MS);
       }
     }
@@ -99,8 +98,8 @@ export function createWriter(options: WriterOptions): Writer {
     for (;;) {
       // The disk is given time before what it could not sync is written again.
       if (again.length > 0 && !isFinishing) await toEnd.wait(RETRY_MS);
-      const batch = again.shift() ?? next();
-      if (batch === undefined) {
+      const chunk = again.shift() ?? options.take();
+      if (chunk === undefined) {
         const isOver = options.isDone() && unsynced.length === 0;
         if (isFinishing && isOver) break;
         const age = current === undefined ? 0 : clock.monotonicMs() - current.bornMs;
@@ -109,18 +108,13 @@ export function createWriter(options: WriterOptions): Writer {
         continue;
       }
       writtenMs = clock.monotonicMs();
-      await write(batch);
+      await write(chunk);
       if (current !== undefined && clock.monotonicMs() - current.bornMs >= SEGMENT_AGE_MS) retire();
       await rest();
     }
     retire();
     hasWritten = true;
     toSync.raise();
-  }
-
-  function next(): Batch | undefined {
-    const lines = options.take();
-    return lines.length === 0 ? undefined : { lines, bytes: Buffer.from(lines.map(({ text }) => text).join('')) };
   }
 
   /** Until it is worth while to write again. */
@@ -149,11 +143,7 @@ export function createWriter(options: WriterOptions): Writer {
       return;
     }
     syncFailure = undefined;
-    const kept = unsynced.splice(0, count);
-    options.onKept(
-      kept.flatMap(({ lines }) => lines),
-      kept.reduce((sum, { bytes }) => sum + bytes.length, 0),
-    );
+    for (const { chunk } of unsynced.splice(0, count)) options.onKept(chunk);
     if (isFinishing) toWrite.raise();
   }
 
@@ -163,15 +153,11 @@ export function createWriter(options: WriterOptions): Writer {
     const at = retired.indexOf(segment);
     if (at >= 0) retired.splice(at, 1);
     await segment.abandon();
-    const lines = unsynced.filter((written) => written.segment === segment);
-    const kept = unsynced.filter((written) => written.segment !== segment);
-    unsynced.splice(0, unsynced.length, ...kept);
-    syncFailure = failed(
-      error,
-      lines.flatMap((written) => written.lines),
-    );
-    if (isFinishing) for (const written of lines) options.onLost(written.lines);
-    else again.push(...lines);
+    const chunks = unsynced.filter((written) => written.segment === segment).map(({ chunk }) => chunk);
+    unsynced.splice(0, unsynced.length, ...unsynced.filter((written) => written.segment !== segment));
+    syncFailure = failed(error, chunks);
+    if (isFinishing) for (const chunk of chunks) options.onLost(chunk);
+    else again.push(...chunks);
     toWrite.raise();
   }
 
