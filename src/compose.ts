@@ -139,7 +139,10 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
   let seen: Parameters<CheckParts['record']>[0] | undefined;
   const plane = createDataPlane({
     ...{ config: settings.config, log: settings.log, env: settings.env, clock, metrics },
-    record: (record) => (seen = record),
+    record: (record) => {
+      seen = record;
+      return undefined;
+    },
     onReadiness: () => {},
   });
   const source = createPolicySource(settings, clock, metrics, plane.policy.prepare, plane.policy.setStale);

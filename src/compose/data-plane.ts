@@ -33,6 +33,8 @@ export type DataPlaneParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly record: CheckParts['record'];
+  /** Given when no decision may be made that cannot be recorded. */
+  readonly reserve?: CheckParts['reserve'];
   /** `isReady` may have changed. */
   readonly onReadiness: () => void;
   /** The process that looks after the keys, if this one does not. */
@@ -72,6 +74,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     pin: policy.pin,
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
+    reserve: parts.reserve,
     record,
     contextOf: context.describe,
     passOnOf: createPassOn(identity),

@@ -62,7 +62,7 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
   const plane = createDataPlane({
     ...{ config, log, env, clock, metrics },
     // Nobody asks it for decisions.
-    record: () => {},
+    record: () => undefined,
     onReadiness,
     onKeys: (issuer) => {
       const keys = plane.keys.get(issuer);

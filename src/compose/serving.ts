@@ -13,6 +13,7 @@ import type { Part } from '../lib/lifecycle.ts';
 import { messageOf } from '../lib/message.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createDurableLog } from './durable-log.ts';
 import { createTls, type Tls } from './tls.ts';
 
 export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
@@ -49,8 +50,10 @@ export function createServing(parts: ServingParts): Serving {
     metrics.logFailed();
     log.error({ cause: messageOf(error) }, 'the decision log could not be written');
   };
+  const labels = { id: parts.instanceId, version, ...config.labels };
+  const wal = createDurableLog(config.postern.store, { labels, clock, metrics, onError: logFailed });
   const decisionLog = createDecisionLog({
-    labels: { id: parts.instanceId, version, ...config.labels },
+    labels,
     sinks: sinksOf(config, parts.worker, logFailed),
     onDrop: metrics.logDropped,
     onError: logFailed,
@@ -67,9 +70,12 @@ export function createServing(parts: ServingParts): Serving {
     env,
     clock,
     metrics,
-    record: (decision) => {
+    reserve: wal?.reserve,
+    record: (decision, room, untilMs) => {
+      const kept = wal?.record(decision, room, untilMs);
       metrics.decided(decision);
       decisionLog.record(decision);
+      return kept;
     },
     onReadiness: readinessChanged,
     holder: parts.holder,
@@ -79,7 +85,13 @@ export function createServing(parts: ServingParts): Serving {
   return {
     plane,
     tls,
-    decisionLog: { name: 'decision log', stop: decisionLog.stop },
+    decisionLog: {
+      name: 'decision log',
+      start: () => wal?.start(),
+      stop: async () => {
+        await Promise.all([decisionLog.stop(), wal?.stop()]);
+      },
+    },
     listener: {
       name: 'ext_authz',
       start: async () => {

@@ -3,6 +3,7 @@ import { signatureAlgorithms } from '../lib/public-key.ts';
 import { count, flag, names, nullable, seconds, section, strict, text } from './kinds.ts';
 import { key, service } from './service.ts';
 import { status } from './status.ts';
+import { store } from './store.ts';
 
 /*
  * Every option once: its type, its default and what it does. docs/config.md is generated from here. OPA's keys keep
@@ -467,6 +468,7 @@ const postern = section(
         strict,
       ),
     ),
+    store: Type.Optional(store),
     drain: section(
       {
         delay_seconds: seconds('After SIGTERM, how long to keep serving while readiness is off.', 5),
@@ -511,6 +513,7 @@ export type Config = Static<typeof configSchema>;
 export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
 export type BundleConfig = Static<typeof bundle>;
 export type { S3SigningConfig } from './aws.ts';
+export type { StoreConfig } from './store.ts';
 export type S3Config = Config['postern']['s3'];
 export type IdentityConfig = Static<typeof identity>;
 export type IssuerConfig = Static<typeof issuer>;

@@ -13,8 +13,9 @@ import { prepareSnapshot, shareOf } from './snapshot.ts';
 const NICE = 10;
 const { modules, data, path, limits } = workerData as LaneTask;
 
-function textOf(evaluation: Evaluation): LaneAnswer {
-  return evaluation.ok ? { ok: true, results: stringify(evaluation.results) } : evaluation;
+function textOf({ observed, ...evaluation }: Evaluation): LaneAnswer {
+  const answer = evaluation.ok ? { ok: true as const, results: stringify(evaluation.results) } : evaluation;
+  return observed === undefined ? answer : { ...answer, observed: stringify(observed) };
 }
 
 async function start(): Promise<LaneReport> {

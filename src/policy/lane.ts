@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { Evaluation } from '../model/evaluation.ts';
+import type { Evaluation, EvaluationFailure, Observation } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { parseExact } from '../values/json.ts';
 import type { PolicyModule } from './admission.ts';
@@ -29,8 +29,11 @@ export type LaneReport = LaneReady | { readonly problem: string };
 export type LaneQuestion = { readonly path: string; readonly input: string } | { readonly module: CompiledModule };
 /** Memory that is not needed any more. */
 export type LaneGift = { readonly spent: ArrayBuffer };
-/** Results as JSON text, which keeps every digit. */
-export type LaneAnswer = { readonly ok: true; readonly results: string } | (Evaluation & { readonly ok: false });
+/** Results and observations as JSON text, which keeps every digit. */
+export type LaneAnswer = { readonly observed?: string } & (
+  | { readonly ok: true; readonly results: string }
+  | EvaluationFailure
+);
 type LaneMessage = LaneAnswer | { readonly image: MemoryImage };
 
 export type Lane = {
@@ -55,7 +58,7 @@ const STUCK_MS = 2_000;
 
 type Entry = { readonly question: LaneQuestion; readonly answer: (message: LaneMessage) => void };
 
-const late = (cause: string): Evaluation & { readonly ok: false } => ({
+const late = (cause: string): EvaluationFailure => ({
   ok: false,
   reason: 'evaluation_timeout',
   cause,
@@ -185,8 +188,13 @@ export async function openLane(
   return { lane: { evaluate, imageOf, takeBack, memoryBytes: first.memoryBytes, close }, modules: first.modules };
 }
 
-const fromText = (answer: LaneAnswer): Evaluation =>
-  answer.ok ? { ok: true, results: parseExact(answer.results) as readonly Json[] } : answer;
+function fromText({ observed: text, ...answer }: LaneAnswer): Evaluation {
+  const evaluation: Evaluation = answer.ok
+    ? { ok: true, results: parseExact(answer.results) as readonly Json[] }
+    : answer;
+  if (text === undefined) return evaluation;
+  return { ...evaluation, observed: parseExact(text) as unknown as readonly Observation[] };
+}
 
 /** Resolves once the policy has been asked in it. Rejects with EngineError. */
 async function startThread(task: LaneTask, timeoutMs: number): Promise<LaneReady & { readonly thread: Worker }> {

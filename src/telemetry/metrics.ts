@@ -10,6 +10,7 @@ import {
 } from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
 import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
+import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
 const LATENCY_BUCKETS = [
@@ -50,6 +51,8 @@ export type Metrics = StatusMetrics & {
   /** Decisions lost for one sink; without a name, for all. */
   readonly logDropped: (count: number, sink?: string) => void;
   readonly logFailed: () => void;
+  /** Of the log on the disk; made when there is one. */
+  readonly store: () => StoreMetrics;
   /** When the server's certificate ends, ms since the epoch. */
   readonly tlsExpires: (atMs: number) => void;
   readonly tlsReloadFailed: () => void;
@@ -186,6 +189,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
+    store: () => createStoreMetrics(registry, ['overflow', 'error', 'disk_full']),
     ...tls,
     ...geoip,
     observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges }) => {
@@ -322,6 +326,7 @@ const peerErrors: { readonly [reason in ReasonLabel]?: string } = {
   out_of_memory: 'envoyauth_eval_error',
   decision_undefined: 'envoyauth_eval_error',
   decision_invalid: 'envoyauth_result_error',
+  log_unavailable: 'start_check_error',
 };
 
 function createPeerMetrics(registry: Registry, buckets: readonly number[]): Pick<Metrics, 'decided'> {

@@ -16,6 +16,8 @@ export type HostOptions = {
   readonly nowNs: () => bigint;
   readonly random: (count: number) => Uint8Array;
   readonly onPrint: (message: string) => void;
+  /** Told of every answer of a built-in; arguments and answer are term text. */
+  readonly onAnswer: (builtin: string, args: readonly string[], answer: string) => void;
   /** What `opa.runtime` answers. */
   readonly runtime: Value;
   /** Whether a built-in's error ends the evaluation; otherwise its call is undefined. */
@@ -111,6 +113,7 @@ export const defaultHostOptions = (): HostOptions => ({
   random: (count) => randomBytes(count),
   // A policy's print output could carry anything from the input: it goes nowhere unless someone asks for it.
   onPrint: () => {},
+  onAnswer: () => {},
   runtime: new RegoObject(),
   strictBuiltinErrors: false,
   cache: createBuiltinCache(),
