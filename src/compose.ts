@@ -14,6 +14,7 @@ import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
 import { createPollNow } from './compose/poll-now.ts';
 import { createStatus } from './compose/status.ts';
+import { createKeptDecisions } from './compose/store/kept-decisions.ts';
 import { runWorker } from './compose/workers/worker.ts';
 import type { Config } from './config/schema.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
@@ -61,23 +62,27 @@ async function startServer(settings: Settings): Promise<Running> {
     keyAges: front.keyAges,
     bundleAges: source.ages,
   });
+  const kept = createKeptDecisions(settings, metrics, clock);
   const apiParts: ApiParts = {
     pin: front.pin,
     isReady: front.isReady,
     isDraining: () => draining,
-    status: status.current,
+    status: () => ({ ...status.current(), ...kept?.status() }),
     states: status.states,
     poll: createPollNow(source, status.looked),
     tokenFile: config.postern.api.token_file ?? undefined,
     log,
     config: hideSecrets(config) as object,
     metrics,
+    decisions: kept?.api,
     newDecisionId: () => uuid7(clock.wallMs()),
     defaultDecision: config.default_decision.replace(/^\/+|\/+$/g, ''),
   };
   const addresses = { api: '', diagnostic: '' };
 
   const parts: readonly Part[] = [
+    // Stopped last: what is written down until then is taken in.
+    ...(kept === undefined ? [] : [kept.part]),
     ...front.before,
     source.part,
     ...front.after,

@@ -1,5 +1,8 @@
+import { type ChildProcess, fork as forkProcess } from 'node:child_process';
 import cluster, { type Worker } from 'node:cluster';
-import type { WorkerProcess } from './cli/ports.ts';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { SpawnStore, WorkerProcess } from './cli/ports.ts';
 import { runProgram } from './cli/program.ts';
 import { commands, runWorker } from './compose.ts';
 
@@ -17,15 +20,35 @@ function fork(): WorkerProcess {
   // Buffers cross as they are, and not as JSON.
   cluster.setupPrimary({ serialization: 'advanced' });
   const worker = cluster.fork();
-  return {
-    pid: worker.process.pid ?? 0,
-    pipe: pipeTo(worker),
-    kill: (signal) => void worker.process.kill(signal),
-    exited: new Promise((resolve) =>
-      worker.once('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `code ${code}`)),
-    ),
-  };
+  return processOf(worker.process, pipeTo(worker));
 }
+
+const spawnStore: SpawnStore = (role, memoryBytes) => {
+  // The sources run as .ts, what is built as .js.
+  const file = fileURLToPath(new URL(`./store-main${extname(import.meta.url)}`, import.meta.url));
+  const child = forkProcess(file, [role, String(memoryBytes)], {
+    serialization: 'advanced',
+    // Nothing that statements could come to see.
+    env: {},
+    execArgv: ['--max-old-space-size=384'],
+  });
+  return processOf(child, {
+    send: (message) => child.connected && child.send(message as object),
+    onMessage: (listener) => child.on('message', listener),
+    onClose: (listener) => child.once('disconnect', listener),
+  });
+};
+
+const processOf = (child: ChildProcess, pipe: WorkerProcess['pipe']): WorkerProcess => ({
+  pid: child.pid ?? 0,
+  pipe,
+  kill: (signal) => void child.kill(signal),
+  exited: new Promise((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ? `signal ${signal}` : `code ${code}`));
+    // It could not be started, or told anything.
+    child.on('error', () => child.pid === undefined && resolve('no process'));
+  }),
+});
 
 const pipeTo = (worker: Worker): WorkerProcess['pipe'] => ({
   send: (message) => worker.isConnected() && worker.send(message as object),
@@ -37,7 +60,7 @@ if (cluster.worker === undefined) {
   process.exitCode = await runProgram(
     process.argv.slice(2),
     {
-      ...{ env, stdout, stderr, fork },
+      ...{ env, stdout, stderr, fork, spawnStore },
       stopRequested: () => stopped,
       onReloadRequested: (reload) => void process.on('SIGHUP', reload),
     },

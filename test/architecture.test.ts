@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 /** Rooms from the top down; imports go down only, and rooms of one layer never meet. */
 const layers: readonly (readonly string[])[] = [
-  ['main'],
+  ['main', 'store-main'],
   ['compose'],
   ['envoy', 'api', 'cli'],
   ['check'],
@@ -69,8 +69,9 @@ const owners: readonly (readonly [pattern: RegExp, allowed: RegExp])[] = [
   [/'jose'/, /^identity\//],
   [/'prom-client'/, /^telemetry\//],
   [/'pino'/, /^telemetry\//],
+  [/'@duckdb\/node-api'/, /^decisions\/(?:store|sql)\//],
   [/'commander'/, /^cli\//],
-  [/\bprocess\.(?:argv|cwd|env|exit|kill|on|pid|std)/, /^main\.ts$/],
+  [/\bprocess\.(?:argv|cwd|env|exit|kill|on|pid|std)/, /^(?:store-)?main\.ts$/],
 ];
 
 test('each edge keeps its wire types and libraries to itself', () => {

@@ -1,5 +1,6 @@
 import type { ServerTls } from '../lib/tls-server.ts';
 import type { Snapshot } from '../model/evaluation.ts';
+import type { DecisionParts } from './decisions.ts';
 
 /** What came of looks that somebody asked for. */
 export type Polled = {
@@ -29,6 +30,8 @@ export type ApiParts = {
   readonly metrics: { readonly contentType: string; readonly expose: () => Promise<string> };
   readonly newDecisionId: () => string;
   readonly defaultDecision: string;
+  /** Undefined: decisions are not kept. */
+  readonly decisions?: DecisionParts | undefined;
   /** Of the API's listener, not of the diagnostic one; undefined: without encryption. */
   readonly tls?: ServerTls | undefined;
 };

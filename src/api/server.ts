@@ -6,6 +6,7 @@ import type { ServerTls } from '../lib/tls-server.ts';
 import { createAdminGuard } from './admin.ts';
 import { serveBundles } from './bundles.ts';
 import { serveData } from './data.ts';
+import { serveDecisions } from './decisions.ts';
 import { serveHealth } from './health.ts';
 import type { ApiParts } from './ports.ts';
 
@@ -25,6 +26,7 @@ export async function startApi(address: string, parts: ApiParts): Promise<HttpLi
   serveMetrics(app, parts);
   serveData(app, parts);
   serveBundles(app, parts, guard);
+  if (parts.decisions !== undefined) serveDecisions(app, guard, parts.decisions);
   app.get('/v1/status', (_request, reply) => reply.send({ result: parts.status() }));
   app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config }));
   return listen(app, address);

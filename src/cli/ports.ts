@@ -12,6 +12,7 @@ export type Io = {
   /** Resolves when somebody asks the process to stop. */
   readonly stopRequested: () => Promise<string>;
   readonly fork: ForkWorker;
+  readonly spawnStore: SpawnStore;
   /** Calls `reload` whenever somebody asks the process to look again at what it was started from. */
   readonly onReloadRequested: (reload: () => void) => void;
 };
@@ -25,6 +26,8 @@ export type WorkerProcess = {
   readonly exited: Promise<string>;
 };
 export type ForkWorker = () => WorkerProcess;
+/** A process that keeps decisions, or one that asks them in SQL and ends when it has more memory than that. */
+export type SpawnStore = (role: 'store' | 'sql', memoryBytes: number) => WorkerProcess;
 
 /** Everything a server is started from. */
 export type Settings = {
@@ -41,6 +44,7 @@ export type Settings = {
   readonly logging: { readonly level: LogLevel; readonly format: LogFormat };
   readonly env: Io['env'];
   readonly fork: ForkWorker;
+  readonly spawnStore: SpawnStore;
 };
 
 export type Running = {
@@ -59,7 +63,7 @@ export type Running = {
 export type StartServer = (settings: Settings) => Promise<Running>;
 
 /** Decides with the policy given, in this process. */
-export type OfflineSettings = Omit<Settings, 'fork' | 'logging'>;
+export type OfflineSettings = Omit<Settings, 'fork' | 'logging' | 'spawnStore'>;
 export type AskOffline = (settings: OfflineSettings, question: Question) => Promise<ExplainedVerdict>;
 /** Asks a running server, without encryption unless told how. */
 export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;

@@ -39,6 +39,7 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
       logging: { level: flags.logLevel, format: flags.logFormat },
       env: io.env,
       fork: io.fork,
+      spawnStore: io.spawnStore,
     });
   } catch (error) {
     io.stderr.write(`postern: not started: ${messageOf(error)}\n`);

@@ -24,7 +24,7 @@ export function createDurableLog(
 ): DurableLog | undefined {
   if (config === undefined) return undefined;
   const denies = config.on_overflow === 'deny';
-  const counted = metrics.store();
+  const counted = metrics.wal();
   const wal = createWal({
     folder: config.path,
     durability: config.durability,

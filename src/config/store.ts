@@ -3,7 +3,9 @@ import { count, section, strict, text } from './kinds.ts';
 
 export const store = Type.Object(
   {
-    path: text('Directory of the log, made when it is not there; for its owner only.'),
+    path: text('Directory that decisions are kept in, made when it is not there; of one server only.', {
+      default: './data/decisions',
+    }),
     durability: Type.Union([Type.Literal('group'), Type.Literal('async'), Type.Literal('sync')], {
       description:
         '`group`: decisions are on the disk (fsync) within 100 ms, many at once; `async`: they are written within 100 ms, and reach the disk when the system likes; `sync`: each answer waits until its record is on the disk.',
@@ -32,8 +34,41 @@ export const store = Type.Object(
         '`masked`: the input without bodies and secrets; `full`: with bodies, still without what is recognised as a secret (credentials, cookies, keys); `off`: no input.',
       default: 'masked',
     }),
+    retention: section(
+      {
+        hours: Type.Number({
+          description: 'How old decisions become before they are removed.',
+          default: 168,
+          exclusiveMinimum: 0,
+          maximum: 87_600,
+        }),
+        max_bytes: count(
+          'How much may be kept; the oldest are removed before their time.',
+          10_737_418_240,
+          1_048_576,
+          1_125_899_906_842_624,
+        ),
+      },
+      strict,
+    ),
+    memory_bytes: count(
+      'Most memory of the database, which is in a process of its own. Statements in SQL have half as much in another.',
+      536_870_912,
+      268_435_456,
+      68_719_476_736,
+    ),
+    query: section(
+      {
+        timeout_ms: count('How long a question may take.', 2000, 100, 60_000),
+        max_rows: count('Most rows of an answer to a statement in SQL; what is beyond is cut off.', 10_000, 1, 100_000),
+      },
+      strict,
+    ),
   },
-  { ...strict, description: 'A log of decisions that survives a crash. Without this section there is none.' },
+  {
+    ...strict,
+    description: 'A log of decisions that survives a crash and can be asked. Without this section there is none.',
+  },
 );
 
 export type StoreConfig = Static<typeof store>;

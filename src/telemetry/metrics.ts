@@ -11,6 +11,7 @@ import {
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
 import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
+import { createWalMetrics, type WalMetrics } from './wal-metrics.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
 const LATENCY_BUCKETS = [
@@ -37,43 +38,44 @@ export type Observed = {
 };
 
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
-export type Metrics = StatusMetrics & {
-  readonly decided: (record: DecisionRecord) => void;
-  readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
-  readonly bundleActivated: (bundle: string, atMs: number) => void;
-  readonly bundleFailed: (bundle: string) => void;
-  /** A status report has arrived, or has not. */
-  readonly statusSent: (ok: boolean) => void;
-  readonly tokenLookedUp: (hit: boolean) => void;
-  readonly keysFetched: (issuer: string, ok: boolean) => void;
-  /** Lines that one sink has written. */
-  readonly logWritten: (count: number, sink: string) => void;
-  /** Decisions lost for one sink; without a name, for all. */
-  readonly logDropped: (count: number, sink?: string) => void;
-  readonly logFailed: () => void;
-  /** Of the log on the disk; made when there is one. */
-  readonly store: () => StoreMetrics;
-  /** When the server's certificate ends, ms since the epoch. */
-  readonly tlsExpires: (atMs: number) => void;
-  readonly tlsReloadFailed: () => void;
-  readonly tlsRefused: (listener: string, reason: string) => void;
-  /** A database is in use that was built then, ms since the epoch. */
-  readonly geoipLoaded: (file: string, builtMs: number) => void;
-  readonly geoipReloadFailed: (file: string) => void;
-  readonly geoipLookupFailed: (file: string) => void;
-  /** Values read at scrape time. */
-  readonly observe: (sources: Observed) => void;
-  readonly contentType: string;
-  /** The Prometheus text exposition of now. */
-  readonly expose: () => Promise<string>;
-  /** What `expose` tells, of all processes. */
-  readonly gather: () => Promise<readonly MetricValues[]>;
-  /** Of this process, in a form that crosses processes. */
-  readonly values: () => Promise<readonly MetricValues[]>;
-  /** From now on the exposition has the values of other processes added; `read` never rejects. */
-  readonly include: (read: () => Promise<readonly (readonly MetricValues[])[]>) => void;
-  readonly workerLost: () => void;
-};
+export type Metrics = StatusMetrics &
+  StoreMetrics & {
+    readonly decided: (record: DecisionRecord) => void;
+    readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
+    readonly bundleActivated: (bundle: string, atMs: number) => void;
+    readonly bundleFailed: (bundle: string) => void;
+    /** A status report has arrived, or has not. */
+    readonly statusSent: (ok: boolean) => void;
+    readonly tokenLookedUp: (hit: boolean) => void;
+    readonly keysFetched: (issuer: string, ok: boolean) => void;
+    /** Lines that one sink has written. */
+    readonly logWritten: (count: number, sink: string) => void;
+    /** Decisions lost for one sink; without a name, for all. */
+    readonly logDropped: (count: number, sink?: string) => void;
+    readonly logFailed: () => void;
+    /** Of the log on the disk; made when there is one. */
+    readonly wal: () => WalMetrics;
+    /** When the server's certificate ends, ms since the epoch. */
+    readonly tlsExpires: (atMs: number) => void;
+    readonly tlsReloadFailed: () => void;
+    readonly tlsRefused: (listener: string, reason: string) => void;
+    /** A database is in use that was built then, ms since the epoch. */
+    readonly geoipLoaded: (file: string, builtMs: number) => void;
+    readonly geoipReloadFailed: (file: string) => void;
+    readonly geoipLookupFailed: (file: string) => void;
+    /** Values read at scrape time. */
+    readonly observe: (sources: Observed) => void;
+    readonly contentType: string;
+    /** The Prometheus text exposition of now. */
+    readonly expose: () => Promise<string>;
+    /** What `expose` tells, of all processes. */
+    readonly gather: () => Promise<readonly MetricValues[]>;
+    /** Of this process, in a form that crosses processes. */
+    readonly values: () => Promise<readonly MetricValues[]>;
+    /** From now on the exposition has the values of other processes added; `read` never rejects. */
+    readonly include: (read: () => Promise<readonly (readonly MetricValues[])[]>) => void;
+    readonly workerLost: () => void;
+  };
 
 /** One metric with its values. */
 export type MetricValues = MetricObjectWithValues<MetricValue<string>>;
@@ -189,9 +191,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
-    store: () => createStoreMetrics(registry, ['overflow', 'error', 'disk_full']),
+    wal: () => createWalMetrics(registry, ['overflow', 'error', 'disk_full']),
     ...tls,
     ...geoip,
+    ...createStoreMetrics(registry),
     observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges }) => {
       new Gauge({
         name: 'postern_bundle_age_seconds',

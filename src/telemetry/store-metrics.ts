@@ -1,71 +1,63 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** Seconds: what a disk takes. */
-const SYNC_BUCKETS = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
-
-export type StoreMetrics = {
-  /** Decisions that are not in the log, by why. */
-  readonly dropped: (count: number, reason: string) => void;
-  readonly written: (gaps: number, bytes: number) => void;
-  readonly synced: (ms: number) => void;
-  readonly sealed: () => void;
-  /** Values read at scrape time. */
-  readonly observe: (depth: () => { readonly records: number; readonly bytes: number }) => void;
+/** Counts since the last report, and what there is now. Sizes in bytes. */
+export type StoreCounts = {
+  readonly ingested: number;
+  readonly unreadableLines: number;
+  readonly quarantined: number;
+  readonly gaps: number;
+  readonly files: number;
+  readonly bytes: number;
+  readonly walBytes: number;
 };
 
-/** What is measured of the log that `postern.store` keeps. */
-export function createStoreMetrics(registry: Registry, reasons: readonly string[]): StoreMetrics {
-  const registers = [registry];
-  const dropped = new Counter({
-    name: 'postern_store_dropped_decisions_total',
-    help: 'Decisions that are not in the log on the disk, by reason.',
-    labelNames: ['reason'] as const,
-    registers,
-  });
-  // So that the first one is an increase.
-  for (const reason of reasons) dropped.inc({ reason }, 0);
-  const gaps = new Counter({
-    name: 'postern_store_gaps_total',
-    help: 'Gap lines written to the log, each for decisions in a row that are not in it.',
-    registers,
-  });
-  const bytes = new Counter({
-    name: 'postern_store_written_bytes_total',
-    help: 'Bytes appended to the log.',
-    registers,
-  });
-  const segments = new Counter({
-    name: 'postern_store_sealed_segments_total',
-    help: 'Segments of the log that were finished.',
-    registers,
-  });
-  const syncs = new Histogram({
-    name: 'postern_store_sync_duration_seconds',
-    help: 'Time until the disk had what was appended (fdatasync).',
-    buckets: SYNC_BUCKETS,
-    registers,
-  });
+export type StoreMetrics = {
+  readonly storeReported: (counts: StoreCounts) => void;
+  /** The process of the store ended, or could not be made ready. */
+  readonly storeRestarted: () => void;
+  /** A statement was ended together with its process. */
+  readonly statementEnded: () => void;
+};
+
+/** Made when the store is used first: where there is none, there are no metrics of it. */
+export function createStoreMetrics(registry: Registry): StoreMetrics {
+  let made: ReturnType<typeof makeMetrics> | undefined;
+  const get = (): ReturnType<typeof makeMetrics> => {
+    made ??= makeMetrics(registry);
+    return made;
+  };
   return {
-    dropped: (count, reason) => dropped.inc({ reason }, count),
-    written: (gapLines, size) => {
-      gaps.inc(gapLines);
-      bytes.inc(size);
+    storeReported: (counts) => {
+      const { ingested, lines, quarantined, gaps, files, bytes, wal } = get();
+      ingested.inc(counts.ingested);
+      lines.inc(counts.unreadableLines);
+      quarantined.inc(counts.quarantined);
+      gaps.inc(counts.gaps);
+      files.set(counts.files);
+      bytes.set(counts.bytes);
+      wal.set(counts.walBytes);
     },
-    synced: (ms) => syncs.observe(ms / 1000),
-    sealed: () => segments.inc(),
-    observe: (depth) => {
-      const gauge = (name: string, help: string, read: () => number): Gauge =>
-        new Gauge({
-          name,
-          help,
-          aggregator: 'sum',
-          registers,
-          collect() {
-            this.set(read());
-          },
-        });
-      gauge('postern_store_queue_decisions', 'Decisions that wait to be written.', () => depth().records);
-      gauge('postern_store_queue_bytes', 'About what they take of memory.', () => depth().bytes);
-    },
+    storeRestarted: () => get().restarts.inc(),
+    statementEnded: () => get().ended.inc(),
+  };
+}
+
+function makeMetrics(registry: Registry) {
+  const registers = [registry];
+  const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
+  return {
+    ingested: counter('postern_store_decisions_total', 'Decisions that were taken into the store.'),
+    lines: counter('postern_store_unreadable_lines_total', 'Lines of the write-ahead log that are torn or no JSON.'),
+    quarantined: counter(
+      'postern_store_quarantined_total',
+      'Files of the store that cannot be read and were put aside.',
+    ),
+    gaps: counter('postern_store_gap_decisions_total', 'Decisions that the write-ahead log says were dropped.'),
+    restarts: counter('postern_store_restarts_total', 'Ends of the process of the store, and starts that failed.'),
+    ended: counter('postern_store_statements_ended_total', 'Statements in SQL that were ended with their process.'),
+    files: gauge('postern_store_files', 'Parquet files in the store.'),
+    bytes: gauge('postern_store_bytes', 'Size of the Parquet files in the store.'),
+    wal: gauge('postern_store_wal_bytes', 'Size of the write-ahead log of decisions.'),
   };
 }

@@ -1,0 +1,234 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/message.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { StoreCounts } from '../../telemetry/store-metrics.ts';
+import type { Followers } from '../query/followers.ts';
+import type { Asked } from '../query/source.ts';
+import { createRoutes } from '../route.ts';
+import { type Catalog, createCatalog } from './catalog.ts';
+import { type Database, openDatabase } from './database.ts';
+import { examine } from './examine.ts';
+import { createIngest, type Ingest } from './ingest.ts';
+import { takeInventory } from './inventory.ts';
+import type { Gap } from './line.ts';
+import { holdFolder } from './lock.ts';
+import { mergeable, mergeFiles } from './merge.ts';
+import type { StoreSettings } from './protocol.ts';
+import { createQuarantine, type Quarantine } from './quarantine.ts';
+import { expired, removeExpired } from './retention.ts';
+import { listSegments } from './segment.ts';
+import { createTail, type Tail } from './tail.ts';
+
+/** Decisions on disk, kept in order by turns that follow each other. */
+export type Store = {
+  readonly asked: Asked;
+  readonly gaps: () => readonly Gap[];
+  readonly report: () => StoreCounts;
+  /** Takes in what is sealed, and ends. */
+  readonly stop: () => Promise<void>;
+};
+
+export type StoreParts = {
+  readonly settings: StoreSettings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly followers: Followers;
+};
+
+const TURN_EVERY_MS = 200;
+const TURN_MS = 1000;
+const UPKEEP_EVERY_MS = 5000;
+const HOUR_MS = 3_600_000;
+const STOP_MS = 10_000;
+const KEPT_ERRORS_MS = 10_000;
+
+export const foldersOf = (path: string) => {
+  const root = resolve(path);
+  const names = ['wal', 'parquet', 'tmp', 'quarantine', 'cursors'] as const;
+  return Object.fromEntries(names.map((name) => [name, join(root, name)])) as {
+    readonly [name in (typeof names)[number]]: string;
+  };
+};
+
+/** Opens the folder and brings it in order. Rejects when it cannot be used. */
+export async function openStore(parts: StoreParts): Promise<Store> {
+  const { settings, clock, log } = parts;
+  const { readOnly } = settings;
+  const folders = foldersOf(settings.path);
+  for (const folder of readOnly ? [] : Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 });
+  const lock = readOnly ? undefined : await holdFolder(resolve(settings.path));
+  if (!readOnly) {
+    await rm(folders.tmp, { recursive: true, force: true });
+    await mkdir(folders.tmp, { mode: 0o700 });
+  }
+  const counts = { ingested: 0, unreadableLines: 0, quarantined: 0, gaps: 0 };
+  const onError = createErrorLog(log, clock);
+  const quarantine = readOnly
+    ? nothingTaken
+    : createQuarantine({
+        folder: folders.quarantine,
+        now: clock.wallMs,
+        onTaken: (file, reason) => {
+          counts.quarantined++;
+          log.error({ file, reason }, 'a file of the decision store cannot be read and was put into quarantine');
+        },
+      });
+  const database = await openDatabase({
+    memoryBytes: settings.memoryBytes,
+    spillFolder: readOnly ? '' : join(folders.tmp, 'spill'),
+  });
+  const catalog = createCatalog((error) => onError('clearing up', error));
+  const inventory = await takeInventory({
+    database,
+    folder: folders.parquet,
+    onUnreadable: (file, reason) => quarantine.take(file, reason),
+    tidy: !readOnly,
+  });
+  catalog.replace({ added: inventory.files });
+  const ingested = new Set(inventory.ingested);
+  const tail = createTail({
+    database,
+    routes: createRoutes({ clock }),
+    onRows: parts.followers.take,
+    onSegment: catalog.addSegment,
+  });
+  const ingest = createIngest({
+    ...{ folders, database, catalog, tail, quarantine, clock, ingested, onError },
+    onIngested: (segment) => {
+      counts.ingested += segment.rows;
+      counts.unreadableLines += segment.unreadableLines + Number(segment.torn > 0);
+      counts.gaps += segment.gaps.reduce((sum, { count }) => sum + count, 0);
+      if (segment.torn > 0) log.warn({ segment: segment.name, bytes: segment.torn }, 'a segment ends in a torn line');
+    },
+  });
+  const asked: Asked = {
+    ...{ catalog, database, timeoutMs: settings.timeoutMs },
+    examine: (files) => examine({ database, catalog, quarantine }, files),
+  };
+  const upkeep = createUpkeep({ settings, clock, catalog, database, folders, ingested, quarantine });
+  const turns = readOnly ? undefined : createTurns({ ingest, upkeep, clock, onError });
+  if (turns === undefined) await readAll(folders.wal, ingested, tail);
+  else await turns.first();
+
+  return {
+    asked,
+    gaps: () => [
+      ...catalog.files().flatMap((file) => file.gaps),
+      ...tail.segments().flatMap((segment) => tail.get(segment)?.gaps ?? []),
+    ],
+    report: () => {
+      const files = catalog.files();
+      const report = {
+        ...counts,
+        files: files.length,
+        bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+        walBytes: ingest.walBytes(),
+      };
+      Object.assign(counts, { ingested: 0, unreadableLines: 0, quarantined: 0, gaps: 0 });
+      return report;
+    },
+    stop: async () => {
+      await turns?.stop();
+      await catalog.cleared();
+      database.close();
+      lock?.release();
+    },
+  };
+}
+
+const nothingTaken: Quarantine = { take: async () => {}, takeLines: async () => {}, removeBefore: async () => {} };
+
+/** For reading only: everything that is in no file yet. */
+async function readAll(folder: string, ingested: ReadonlySet<string>, tail: Tail): Promise<void> {
+  for (const segment of await listSegments(folder)) {
+    if (ingested.has(segment.name)) continue;
+    while (await tail.read(segment));
+  }
+}
+
+type Upkeep = () => Promise<void>;
+
+/** Removes what is too old or too much, and merges small files. */
+function createUpkeep(parts: {
+  readonly settings: StoreSettings;
+  readonly clock: Clock;
+  readonly catalog: Catalog;
+  readonly database: Database;
+  readonly folders: ReturnType<typeof foldersOf>;
+  readonly ingested: ReadonlySet<string>;
+  readonly quarantine: Quarantine;
+}): Upkeep {
+  const { settings, clock, catalog, database, folders, ingested, quarantine } = parts;
+  return async () => {
+    const limits = { hours: settings.retentionHours, maxBytes: settings.retentionBytes };
+    removeExpired(catalog, expired(catalog.files(), limits, clock.wallMs() * 1000));
+    await quarantine.removeBefore(clock.wallMs() - settings.retentionHours * HOUR_MS);
+    const chosen = mergeable(catalog.files(), clock.wallMs());
+    if (chosen === undefined) return;
+    try {
+      await mergeFiles({ database, catalog, folders }, chosen, (segment) => ingested.has(segment));
+    } catch (error) {
+      if (!(await examine({ database, catalog, quarantine }, chosen))) throw error;
+    }
+  };
+}
+
+function createTurns(parts: {
+  readonly ingest: Ingest;
+  readonly upkeep: Upkeep;
+  readonly clock: Clock;
+  readonly onError: (what: string, error: unknown) => void;
+}): { readonly first: () => Promise<void>; readonly stop: () => Promise<void> } {
+  const { ingest, upkeep, clock, onError } = parts;
+  let stopping = false;
+  let wake: (() => void) | undefined;
+  let running: Promise<void> = Promise.resolve();
+  let upkeptAt = Number.NEGATIVE_INFINITY;
+
+  async function turn(forMs: number): Promise<void> {
+    await ingest.turn(forMs).catch((error: unknown) => onError('reading the write-ahead log', error));
+    if (clock.monotonicMs() - upkeptAt < UPKEEP_EVERY_MS) return;
+    upkeptAt = clock.monotonicMs();
+    await upkeep().catch((error: unknown) => onError('keeping order', error));
+  }
+
+  async function run(): Promise<void> {
+    while (!stopping) {
+      await turn(TURN_MS);
+      await new Promise<void>((done) => {
+        wake = done;
+        setTimeout(done, TURN_EVERY_MS);
+      });
+    }
+  }
+
+  return {
+    first: async () => {
+      await turn(TURN_MS);
+      running = run();
+    },
+    stop: async () => {
+      stopping = true;
+      wake?.();
+      await running;
+      // What was sealed when those who wrote it stopped.
+      await ingest.turn(STOP_MS).catch((error: unknown) => onError('reading the write-ahead log', error));
+    },
+  };
+}
+
+/** The same trouble is told once in a while only. */
+function createErrorLog(log: Logger, clock: Clock): (what: string, error: unknown) => void {
+  const told = new Map<string, number>();
+  return (what, error) => {
+    const cause = messageOf(error);
+    const key = cause.slice(0, 60);
+    const before = told.get(key);
+    if (before !== undefined && clock.monotonicMs() - before < KEPT_ERRORS_MS) return;
+    if (told.size > 100) told.clear();
+    told.set(key, clock.monotonicMs());
+    log.error({ what, cause }, 'the decision store has trouble; it tries again');
+  };
+}
