@@ -34,6 +34,7 @@ test('links between documents lead somewhere', () => {
     'docs/builtins.md',
     'docs/bundles.md',
     'docs/bundle-sources.md',
+    'docs/discovery.md',
     'docs/identity.md',
     'docs/lifecycle.md',
     'docs/operating.md',

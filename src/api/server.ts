@@ -26,7 +26,7 @@ export async function startApi(address: string, parts: ApiParts): Promise<HttpLi
   serveData(app, parts);
   serveBundles(app, parts, guard);
   app.get('/v1/status', (_request, reply) => reply.send({ result: parts.status() }));
-  app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config }));
+  app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config() }));
   return listen(app, address);
 }
 
