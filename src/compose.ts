@@ -1,7 +1,7 @@
 import type { ApiParts } from './api/ports.ts';
 import { startApi, startDiagnostics } from './api/server.ts';
 import type { CheckParts } from './check/check.ts';
-import type { Commands, OfflineSettings, Running, Settings } from './cli/ports.ts';
+import type { Commands, OfflineSettings, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
 import { buildBundle } from './compose/bundle/build.ts';
 import { diffBundles } from './compose/bundle/diff.ts';
@@ -9,6 +9,7 @@ import { inspectBundle } from './compose/bundle/inspect.ts';
 import { pushBundle } from './compose/bundle/push.ts';
 import { signBundle, verifyBundle } from './compose/bundle/sign.ts';
 import { createDataPlane } from './compose/data-plane.ts';
+import { type Changeable, type Discovery, startDiscovered } from './compose/discovery.ts';
 import { serveHere, serveInWorkers } from './compose/front.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
@@ -34,7 +35,7 @@ import { createMetrics } from './telemetry/metrics.ts';
  */
 
 /** Starts everything in order; what `stop` does is the same order backwards. Rejects when something cannot start. */
-async function startServer(settings: Settings): Promise<Running> {
+async function startServer(settings: Settings, discovery?: Discovery): Promise<Changeable> {
   const { config, log, env } = settings;
   const clock = systemClock;
   const plugin = config.plugins.envoy_ext_authz_grpc;
@@ -45,6 +46,7 @@ async function startServer(settings: Settings): Promise<Running> {
     status: statusMetricsOf(config),
   });
   let draining = false;
+  let current = config;
   // Not before all is there that has a status.
   const changed = (): void => status.changed();
   const basics = {
@@ -55,12 +57,13 @@ async function startServer(settings: Settings): Promise<Running> {
   };
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
   const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale, changed);
-  const status = createStatus({ config, instanceId: basics.instanceId, log, metrics, front, source });
+  const status = createStatus({ config, instanceId: basics.instanceId, log, metrics, front, source, discovery });
   metrics.observe({
     isReady: front.isReady,
     wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0,
     keyAges: front.keyAges,
     bundleAges: source.ages,
+    discovery,
   });
   const kept = createKeptDecisions(settings, metrics, clock);
   const apiParts: ApiParts = {
@@ -72,7 +75,7 @@ async function startServer(settings: Settings): Promise<Running> {
     poll: createPollNow(source, status.looked),
     tokenFile: config.postern.api.token_file ?? undefined,
     log,
-    config: hideSecrets(config) as object,
+    config: () => hideSecrets(current) as object,
     metrics,
     decisions: kept?.api,
     newDecisionId: () => uuid7(clock.wallMs()),
@@ -103,15 +106,34 @@ async function startServer(settings: Settings): Promise<Running> {
     log.error({ part, cause: messageOf(error) }, `${what} failed`);
   const stopAll = await startAll(parts, failedTo('stopping'));
   const reloadAll = createReload(parts, failedTo('reloading'));
+  const retire = async (): Promise<void> => {
+    draining = true;
+    await front.retire();
+  };
   return {
     addresses: { ...addresses, extAuthz: front.address() },
     path: decisionPath(config),
     revisions: () => front.pin()?.revisions ?? {},
     isReady: () => !draining && front.isReady(),
     reload: async () => (draining ? [] : reloadAll()),
+    change: (wanted) => {
+      const { commit, abandon } = source.change(wanted);
+      return {
+        commit: async () => {
+          await commit();
+          current = wanted;
+        },
+        abandon,
+      };
+    },
+    isServing: () => front.pin() !== undefined,
+    statusChanged: changed,
+    stopNow: async () => {
+      await retire();
+      await stopAll();
+    },
     stop: async () => {
-      draining = true;
-      await front.retire();
+      await retire();
       // Whoever routes to us must have noticed before we stop listening.
       await new Promise((resolve) => setTimeout(resolve, drain.delay_seconds * 1000));
       await stopAll();
@@ -166,8 +188,14 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
   }
 }
 
+/** With what a discovery bundle adds to the configuration, where there is one. */
+const start: Commands['startServer'] = (settings) =>
+  settings.config.discovery === undefined
+    ? startServer(settings)
+    : startDiscovered(settings, settings.config.discovery, startServer);
+
 export const commands: Commands = {
-  ...{ startServer, askOffline, askServer },
+  ...{ startServer: start, askOffline, askServer },
   ...{ inspectBundle, buildBundle, signBundle, verifyBundle, diffBundles, pushBundle },
 };
 export { runWorker };

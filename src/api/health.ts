@@ -13,7 +13,8 @@ export function serveHealth(app: FastifyInstance, { isReady, isDraining, states 
     const query = request.query as Query;
     const asks = (name: string): boolean => query[name] !== undefined && query[name] !== 'false';
     const excluded = [query['exclude-plugin'] ?? []].flat();
-    if ((asks('bundles') || asks('bundle')) && !isReady()) {
+    const isDiscovered = (states()['discovery']?.state ?? 'OK') === 'OK';
+    if ((asks('bundles') || asks('bundle')) && !(isReady() && isDiscovered)) {
       return reply.code(500).send({ error: 'not all bundles have been activated' });
     }
     const isDown = ([part, { state }]: readonly [string, { readonly state: string }]): boolean =>

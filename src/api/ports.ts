@@ -25,7 +25,7 @@ export type ApiParts = {
   readonly tokenFile: string | undefined;
   readonly log: { readonly error: (fields: object, message: string) => void };
   /** The configuration with its secrets hidden. */
-  readonly config: object;
+  readonly config: () => object;
   /** Prometheus text exposition and its content type. */
   readonly metrics: { readonly contentType: string; readonly expose: () => Promise<string> };
   readonly newDecisionId: () => string;

@@ -28,7 +28,7 @@ export async function startApi(address: string, parts: ApiParts): Promise<HttpLi
   serveBundles(app, parts, guard);
   if (parts.decisions !== undefined) serveDecisions(app, guard, parts.decisions);
   app.get('/v1/status', (_request, reply) => reply.send({ result: parts.status() }));
-  app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config }));
+  app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config() }));
   return listen(app, address);
 }
 

@@ -1,5 +1,6 @@
 import type { Module } from './bundle.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
+import type { SignedVersion } from './rollback.ts';
 
 /** All bundles as one policy. */
 export type Policy = {
@@ -27,6 +28,8 @@ export type ActivationParts = {
   readonly prepare: (policy: Policy) => Promise<Prepared>;
   /** Monotonic. */
   readonly nowMs: () => number;
+  /** What served under these names before there was this activation. */
+  readonly signedBefore?: ((name: string) => SignedVersion | undefined) | undefined;
 };
 
 export type Activated = {
@@ -40,10 +43,12 @@ export type Activated = {
 export type Activation = {
   /** Takes a new version of one bundle. Rejects when it cannot serve, and then what served before still does. */
   readonly offer: (name: string, offer: Offer) => Promise<Activated>;
+  /** The newest signed version of a bundle. */
+  readonly signedVersion: (name: string) => SignedVersion | undefined;
 };
 
 /** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
-export function createActivation({ names, read, prepare, nowMs }: ActivationParts): Activation {
+export function createActivation({ names, read, prepare, nowMs, signedBefore }: ActivationParts): Activation {
   let accepted: ReadonlyMap<string, ReadBundle> = new Map();
   let last: Promise<unknown> = Promise.resolve();
   const waiting = new Set<string>();
@@ -56,6 +61,7 @@ export function createActivation({ names, read, prepare, nowMs }: ActivationPart
       ...offer,
       name,
       current: accepted.get(name),
+      signedBefore: signedBefore?.(name),
       others: isComplete ? others : undefined,
     });
     const readMs = nowMs();
@@ -76,6 +82,7 @@ export function createActivation({ names, read, prepare, nowMs }: ActivationPart
       last = turn.catch(() => {});
       return turn;
     },
+    signedVersion: (name) => accepted.get(name)?.signed,
   };
 }
 

@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/message.ts';
-import { createActivation, type Policy, type Prepared } from './activate.ts';
+import { type Activation, type ActivationParts, createActivation, type Policy, type Prepared } from './activate.ts';
 import { type BundleStatus, clearError, setError } from './bundle-status.ts';
 import { BundleError } from './error.ts';
 import { createFreshness } from './freshness.ts';
@@ -23,6 +23,8 @@ export type BundlesOptions = PolledOptions & {
   readonly allowRollback: readonly string[];
   /** How long a polled bundle is served after its source last said that it is current, ms; undefined: for ever. */
   readonly maxAgeMs: number | undefined;
+  /** What served under these names under another configuration. */
+  readonly signedBefore?: ActivationParts['signedBefore'];
   /** For the bundles that are to be kept (`persist`). */
   readonly store: BundleStore;
   /** Bundles from the command line: read once, and needed for a start. */
@@ -42,6 +44,7 @@ export type Bundles = {
   readonly start: () => Promise<void>;
   /** Looks for all bundles now, or for one. Resolves after that, whatever came of it: the status tells. */
   readonly poke: (name?: string) => Promise<void>;
+  readonly signedVersion: Activation['signedVersion'];
   /** What a service is asked with. */
   readonly clientOf: (service: string) => ServiceClient;
   readonly stop: () => Promise<void>;
@@ -75,6 +78,7 @@ export function createBundles(options: BundlesOptions): Bundles {
     read: readInThread,
     prepare: options.prepare,
     nowMs: clock.monotonicMs,
+    signedBefore: options.signedBefore,
   });
   const freshness = createFreshness({ names: Object.keys(config), ...options });
   const now = (): string => new Date(clock.wallMs()).toISOString();
@@ -187,6 +191,7 @@ export function createBundles(options: BundlesOptions): Bundles {
       await Promise.race([first, patience]);
     },
     poke: polled.poke,
+    signedVersion: activation.signedVersion,
     clientOf: polled.clientOf,
     stop: async () => {
       freshness.stop();

@@ -38,6 +38,8 @@ export type ReadTask = {
   readonly nowMs: number;
   /** What deltas change. */
   readonly current: ReadBundle | undefined;
+  /** What served under this name before the configuration changed. */
+  readonly signedBefore?: SignedVersion | undefined;
   /** The other bundles that its data are to be merged with; undefined: not yet. */
   readonly others: ReadonlyMap<string, Pick<ReadBundle, 'roots' | 'data'>> | undefined;
 };

@@ -1,3 +1,5 @@
+import type { Tree } from '../config/discovery.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Pipe } from '../lib/channel.ts';
 import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
@@ -45,6 +47,8 @@ export type Settings = {
   readonly env: Io['env'];
   readonly fork: ForkWorker;
   readonly spawnStore: SpawnStore;
+  /** The same configuration, with what was discovered under it. */
+  readonly configure: (discovered: Tree) => LoadedConfig;
 };
 
 export type Running = {
@@ -63,7 +67,7 @@ export type Running = {
 export type StartServer = (settings: Settings) => Promise<Running>;
 
 /** Decides with the policy given, in this process. */
-export type OfflineSettings = Omit<Settings, 'fork' | 'logging' | 'spawnStore'>;
+export type OfflineSettings = Omit<Settings, 'fork' | 'logging' | 'spawnStore' | 'configure'>;
 export type AskOffline = (settings: OfflineSettings, question: Question) => Promise<ExplainedVerdict>;
 /** Asks a running server, without encryption unless told how. */
 export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;

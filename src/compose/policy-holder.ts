@@ -19,7 +19,7 @@ export type PolicyHolder = {
 /** Compiling a large module takes its time, and answering one question hardly any. */
 export const FIRST_ANSWER_MS = 5000;
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
-const INLINE_BUILTIN_MS = 2;
+export const INLINE_BUILTIN_MS = 2;
 const BUILTIN_MS = 250;
 
 /** The policy that serves in this process. */

@@ -7,6 +7,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { metricFamilies } from '../telemetry/metric-families.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createStatusReporter } from '../telemetry/status-reporter.ts';
+import type { Discovery } from './discovery.ts';
 import type { Front } from './front.ts';
 import type { PolicySource } from './policy-source.ts';
 
@@ -18,6 +19,8 @@ export type StatusParts = {
   readonly metrics: Metrics;
   readonly front: Front;
   readonly source: Pick<PolicySource, 'status' | 'ages' | 'clientOf'>;
+  /** Where the configuration comes from, if it does from there. */
+  readonly discovery: Discovery | undefined;
 };
 
 /** How a part is, in OPA's words. */
@@ -35,11 +38,12 @@ export type Status = {
 };
 
 /** What is reported of this server, to those who ask and to the service that wants to know. */
-export function createStatus({ config, instanceId, log, metrics, front, source }: StatusParts): Status {
+export function createStatus({ config, instanceId, log, metrics, front, source, discovery }: StatusParts): Status {
   const { status } = config;
   const service = statusService(status, Object.keys(config.services));
   const states = (): { readonly [part: string]: PartState } => ({
     bundle: stateOf(front.pin() !== undefined),
+    ...(discovery === undefined ? {} : { discovery: stateOf(discovery.isReady()) }),
     ...(config.decision_logs.console ? { decision_logs: stateOf(true) } : {}),
     envoy_ext_authz_grpc: stateOf(front.address() !== ''),
     ...(config.postern.identity === undefined ? {} : { identity: stateOf(front.hasKeys()) }),
@@ -52,7 +56,11 @@ export function createStatus({ config, instanceId, log, metrics, front, source }
     );
   };
   const labels = { id: instanceId, version, ...config.labels };
-  const current = (): object => ({ labels, bundles: bundles(), plugins: states(), ...front.status() });
+  const current = (): object => ({
+    ...{ labels, bundles: bundles() },
+    ...(discovery === undefined ? {} : { discovery: discovery.status() }),
+    ...{ plugins: states(), ...front.status() },
+  });
   const reporter =
     status === undefined
       ? undefined

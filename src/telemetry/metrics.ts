@@ -35,6 +35,8 @@ export type Observed = {
   readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
   /** Seconds since each bundle was last confirmed; Infinity where it never was. */
   readonly bundleAges: () => readonly (readonly [bundle: string, seconds: number])[];
+  /** Of the discovery bundle, if there is one; `waiting` are sections of the configuration that need a start. */
+  readonly discovery?: { readonly isFailing: () => boolean; readonly waiting: () => readonly string[] } | undefined;
 };
 
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
@@ -195,18 +197,26 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...tls,
     ...geoip,
     ...createStoreMetrics(registry),
-    observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges }) => {
+    observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges, discovery }) => {
       new Gauge({
         name: 'postern_bundle_age_seconds',
         help: 'Time since the source of a bundle last said that it is current; +Inf when it never did.',
         labelNames: ['bundle'] as const,
         registers,
         collect() {
+          this.reset();
           for (const [bundle, seconds] of bundleAges()) this.set({ bundle }, seconds);
         },
       });
       const ready = (): number => Number(isReady());
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
+      if (discovery !== undefined) {
+        const { isFailing, waiting } = discovery;
+        const failing = 'Whether the last look at the discovery bundle failed (1).';
+        gaugeOf('postern_discovery_failing', failing, 'max', () => Number(isFailing()));
+        const waits = 'Whether a discovered configuration waits for a start (1).';
+        gaugeOf('postern_discovery_waiting', waits, 'max', () => Number(waiting().length > 0));
+      }
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);
       new Gauge({
         name: 'postern_jwks_age_seconds',
