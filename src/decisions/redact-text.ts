@@ -22,8 +22,23 @@ export type RedactedText = {
 };
 
 /** What a key means in a region. */
-type Rule = { readonly isOdd: boolean; readonly isSecret: boolean; readonly isCount: boolean; readonly below: Rules };
-type Rules = { readonly region: Region; readonly isTextual: boolean; readonly byKey: Map<string, Rule> };
+type Rule = {
+  readonly key: string;
+  /** With the quote behind it. */
+  readonly quoted: string;
+  readonly isOdd: boolean;
+  readonly isSecret: boolean;
+  readonly isCount: boolean;
+  readonly below: Rules;
+  /** Of the key that came behind this one the last time: most requests have the same ones in the same order. */
+  next: Rule | undefined;
+};
+type Rules = {
+  readonly region: Region;
+  readonly isTextual: boolean;
+  readonly byKey: Map<string, Rule>;
+  first: Rule | undefined;
+};
 
 type Scan = {
   readonly text: string;
@@ -67,22 +82,27 @@ function rulesOf(region: Region): Rules {
   if (rules === undefined) {
     // These change only what is suspicious; others read texts in their own way.
     const isTextual = region.scrub === scrub || region.scrub === scrubTarget;
-    rules = { region, isTextual, byKey: new Map() };
+    rules = { region, isTextual, byKey: new Map(), first: undefined };
     allRules.set(region, rules);
   }
   return rules;
 }
 
-function ruleOf({ region, byKey }: Rules, key: string): Rule {
-  const known = byKey.get(key);
+function ruleOf({ region, byKey }: Rules, part: string): Rule {
+  const known = byKey.get(part);
   if (known !== undefined) return known;
-  const isOdd =
-    key === 'value' || key === 'rawValue' || key.length > MAX_KEY || key.includes('\\') || scrub(key) !== key;
+  if (part.length > MAX_KEY) throw unusual;
+  // A copy: a part of a text keeps all of it in memory.
+  const key = ` ${part}`.slice(1);
+  const isOdd = key === 'value' || key === 'rawValue' || key.includes('\\') || scrub(key) !== key;
   const rule: Rule = {
+    key,
+    quoted: `${key}"`,
     isOdd,
     isSecret: region.isSecret(key),
     isCount: /tokens$/i.test(key),
     below: rulesOf(region.below(key)),
+    next: undefined,
   };
   if (byKey.size >= MAX_REMEMBERED) byKey.clear();
   byKey.set(key, rule);
@@ -112,19 +132,34 @@ function readObject(scan: Scan, rules: Rules, depth: number): void {
     scan.at++;
     return;
   }
+  let before: Rule | undefined;
   for (;;) {
-    const start = scan.at + 1;
-    const end = text.indexOf('"', start);
-    if (end < 0 || text.charCodeAt(end - 1) === BACKSLASH || ++scan.members > MAX_MEMBERS) throw unusual;
-    const key = text.slice(start, end);
-    const rule = ruleOf(rules, key);
-    if (rule.isOdd) throw unusual;
-    scan.at = end + 2;
-    scan.path[depth] = key;
-    if (rule.isSecret) hide(scan, key, rule.isCount, depth);
+    const rule = readKey(scan, rules, before);
+    if (rule.isOdd || ++scan.members > MAX_MEMBERS) throw unusual;
+    scan.path[depth] = rule.key;
+    if (rule.isSecret) hide(scan, rule, depth);
     else readValue(scan, rule.below, depth + 1);
     if (!goesOn(scan, OBJECT_END)) return;
+    before = rule;
   }
+}
+
+/** Goes behind the colon. */
+function readKey(scan: Scan, rules: Rules, before: Rule | undefined): Rule {
+  const { text } = scan;
+  const start = scan.at + 1;
+  const expected = before === undefined ? rules.first : before.next;
+  if (expected !== undefined && text.startsWith(expected.quoted, start)) {
+    scan.at = start + expected.quoted.length + 1;
+    return expected;
+  }
+  const end = text.indexOf('"', start);
+  if (end < 0 || text.charCodeAt(end - 1) === BACKSLASH) throw unusual;
+  const rule = ruleOf(rules, text.slice(start, end));
+  if (before === undefined) rules.first = rule;
+  else before.next = rule;
+  scan.at = end + 2;
+  return rule;
 }
 
 function readList(scan: Scan, rules: Rules, depth: number): void {
@@ -198,7 +233,7 @@ function skipPrimitive(scan: Scan): void {
 }
 
 /** Replaces the value of a secret key; null and booleans stay. */
-function hide(scan: Scan, key: string, isCount: boolean, depth: number): void {
+function hide(scan: Scan, { key, isCount }: Rule, depth: number): void {
   const { text } = scan;
   const start = scan.at;
   const c = text.charCodeAt(start);
