@@ -15,7 +15,7 @@ import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
 import { createPollNow } from './compose/poll-now.ts';
 import { createStatus } from './compose/status.ts';
-import { createKeptDecisions } from './compose/store/kept-decisions.ts';
+import { createKeptDecisions, openDecisions } from './compose/store/kept-decisions.ts';
 import { runWorker } from './compose/workers/worker.ts';
 import type { Config } from './config/schema.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
@@ -195,7 +195,7 @@ const start: Commands['startServer'] = (settings) =>
     : startDiscovered(settings, settings.config.discovery, startServer);
 
 export const commands: Commands = {
-  ...{ startServer: start, askOffline, askServer },
+  ...{ startServer: start, askOffline, askServer, openDecisions },
   ...{ inspectBundle, buildBundle, signBundle, verifyBundle, diffBundles, pushBundle },
 };
 export { runWorker };

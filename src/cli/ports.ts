@@ -1,6 +1,7 @@
 import type { Tree } from '../config/discovery.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import type { DecisionQueries } from '../decisions/query/queries.ts';
 import type { Pipe } from '../lib/channel.ts';
 import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
 import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
@@ -72,7 +73,14 @@ export type AskOffline = (settings: OfflineSettings, question: Question) => Prom
 /** Asks a running server, without encryption unless told how. */
 export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;
 
+/** Opens a folder of decisions for reading only. Rejects when there is none. */
+export type OpenDecisions = (
+  folder: string,
+  io: Pick<Io, 'spawnStore' | 'stderr'>,
+) => Promise<{ readonly queries: DecisionQueries; readonly close: () => Promise<void> }>;
+
 export type Commands = BundleCommands & {
+  readonly openDecisions: OpenDecisions;
   readonly startServer: StartServer;
   readonly askOffline: AskOffline;
   readonly askServer: AskServer;

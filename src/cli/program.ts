@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { logFormats, logLevels } from '../telemetry/logger.ts';
 import { addBundleCommands } from './bundle/commands.ts';
 import { type CheckFlags, check } from './check.ts';
+import { addDecisionCommands } from './decisions/program.ts';
 import { collect, formatOption, withConfigFlags } from './flags.ts';
 import type { Commands, Io } from './ports.ts';
 import { type RunFlags, run } from './run.ts';
@@ -64,6 +65,8 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
   addBundleCommands(program, io, commands, (code) => {
     exitCode = code;
   });
+
+  addDecisionCommands(program, io, commands.openDecisions, (code) => (exitCode = code));
 
   program
     .command('version')

@@ -17,6 +17,7 @@ export const spawnStore =
       serialization: 'advanced',
       env: {},
       execArgv: [],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     if (role === 'store') pids.push(child.pid ?? 0);
     return {

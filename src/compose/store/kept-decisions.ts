@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DecisionParts } from '../../api/decisions.ts';
-import type { Settings } from '../../cli/ports.ts';
+import type { OpenDecisions, Settings } from '../../cli/ports.ts';
+import { loadConfig } from '../../config/load.ts';
 import { createCursors } from '../../decisions/query/cursor.ts';
 import { readCursorKey } from '../../decisions/query/cursor-key.ts';
-import type { Clock } from '../../lib/clock.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
 import type { Part } from '../../lib/lifecycle.ts';
+import { createLogger } from '../../telemetry/logger.ts';
 import type { StoreMetrics } from '../../telemetry/store-metrics.ts';
 import { createStore } from './store.ts';
 
@@ -35,3 +39,30 @@ export function createKeptDecisions(
     status: () => ({ store: store.status() }),
   };
 }
+
+const uncounted: StoreMetrics = { storeReported: () => {}, storeRestarted: () => {}, statementEnded: () => {} };
+
+/** What a server that has stopped has left. */
+export const openDecisions: OpenDecisions = async (folder, { spawnStore, stderr }) => {
+  if (!existsSync(join(folder, 'wal'))) throw new Error(`${folder}: no decisions are kept there`);
+  const logging = { level: 'error', format: 'text' } as const;
+  // Nobody else waits here.
+  const section = { path: folder, query: { timeout_ms: 60_000, max_rows: 100_000 } };
+  const loaded = loadConfig({
+    ...{ text: JSON.stringify({ postern: { store: section } }), env: {}, set: [], setFile: [] },
+    ...{ readText: () => '', isReadable: () => true },
+  });
+  const config = loaded.ok ? loaded.config.postern.store : undefined;
+  if (config === undefined) throw new Error(`${folder}: it cannot be opened`);
+  const store = createStore({
+    config,
+    log: createLogger(logging.level, logging.format, stderr),
+    logging,
+    spawnStore,
+    clock: systemClock,
+    metrics: uncounted,
+    readOnly: true,
+  });
+  await store.open();
+  return { queries: store.queries, close: async () => store.part.stop?.() };
+};

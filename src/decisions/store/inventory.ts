@@ -22,7 +22,10 @@ export async function takeInventory(parts: {
   readonly tidy: boolean;
 }): Promise<Inventory> {
   const { database, folder, onUnreadable } = parts;
-  const found = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('.parquet')).sort();
+  // For reading only, it need not be there.
+  const found = (await readdir(folder, { recursive: true }).catch(() => []))
+    .filter((file) => file.endsWith('.parquet'))
+    .sort();
   const facts = new Map<string, FileFacts>();
   const named: string[] = [];
   for (const file of found.map((each) => join(folder, each))) {
