@@ -52,8 +52,8 @@ export type Read = {
 };
 export type ReaderAnswer = Read | { readonly problem: string; readonly isBundleError: boolean };
 
-/** Longest time for one bundle; 200 MiB of data take a tenth of it, ms. */
-const TIMEOUT_MS = 120_000;
+/** Longest time for one bundle; 200 MiB of data take a fiftieth of it where nobody else wants the processor, ms. */
+const TIMEOUT_MS = 600_000;
 
 /** Reads a bundle and merges it with the others. Rejects with BundleError. */
 export async function readInThread(task: ReadTask): Promise<Read> {

@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts';
 import { statusService } from '../config/status.ts';
 import { preparePolicy } from '../policy/prepare.ts';
 import { stringify } from '../values/json.ts';
-import { FIRST_ANSWER_MS, INLINE_BUILTIN_MS, limitsOf } from './policy-holder.ts';
+import { INLINE_BUILTIN_MS, limitsOf } from './policy-holder.ts';
 
 /**
  * The configuration in a discovery bundle: what its policy says at `path`, if it has one, or its data there. Rejects with
@@ -34,7 +34,6 @@ async function answerOf(policy: Policy, path: string, config: Config): Promise<u
       limits: limitsOf(config),
       inline: { steps, builtinMs: INLINE_BUILTIN_MS },
       network: undefined,
-      firstAnswerMs: FIRST_ANSWER_MS,
     },
     undefined,
   );

@@ -35,3 +35,20 @@ export function numbersOf({ events, gaps }: Pick<WalContent, 'events' | 'gaps'>)
   const missing = gaps.flatMap(({ from_seq, count }) => Array.from({ length: count }, (_, i) => from_seq + i));
   return [...events.map(({ seq }) => seq), ...missing].sort((a, b) => a - b);
 }
+
+export type Kept = { readonly id: string; readonly process: string; readonly seq: number };
+
+/** Decisions that a running server has kept since a time (RFC 3339). Rejects when it cannot tell all of them. */
+export async function keptIn(server: { readonly api: string }, since: string): Promise<readonly Kept[]> {
+  const sql = `SELECT decision_id, process, seq FROM decisions WHERE time >= TIMESTAMPTZ '${since}'`;
+  const response = await fetch(`http://${server.api}/v1/decisions/query`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ sql }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${response.status}: ${text}`);
+  const { rows, truncated } = JSON.parse(text) as { rows: [string, string, number][]; truncated: boolean };
+  if (truncated) throw new Error('there are more');
+  return rows.map(([id, process, seq]) => ({ id, process, seq: Number(seq) }));
+}

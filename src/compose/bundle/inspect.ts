@@ -6,9 +6,9 @@ import type { Config } from '../../config/schema.ts';
 import { messageOf } from '../../lib/message.ts';
 import { inspectModule, type PolicyModule } from '../../policy/admission.ts';
 import { openLane } from '../../policy/lane.ts';
-import { NO_NETWORK } from '../../policy/prepare.ts';
+import { NO_NETWORK, patienceFor } from '../../policy/prepare.ts';
 import { stringify } from '../../values/json.ts';
-import { decisionPath, FIRST_ANSWER_MS, limitsOf } from '../policy-holder.ts';
+import { decisionPath, limitsOf } from '../policy-holder.ts';
 import { contentAt, openFiles, unpacked } from './open-file.ts';
 
 /** A bundle as activation sees it, with everything that keeps it from serving. Rejects when there is none. */
@@ -63,7 +63,7 @@ async function reportOn(content: Content, config: Config): Promise<BundleReport>
 async function askOnce(modules: readonly PolicyModule[], data: string, config: Config): Promise<string | undefined> {
   try {
     const task = { modules, data, path: decisionPath(config), limits: limitsOf(config) };
-    const { lane } = await openLane(task, FIRST_ANSWER_MS);
+    const { lane } = await openLane(task, patienceFor(task.data.length));
     lane.close();
     return undefined;
   } catch (error) {

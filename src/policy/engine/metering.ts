@@ -27,9 +27,9 @@ export const GLOBAL_EXPORT = 'postern_global_';
 export const INPUT_EXPORT = 'postern_input';
 const INPUT_GLOBAL = [0x7f, 0x01, 0x41, 0x01, 0x0b];
 
-/** A mutable i32 that begins at MAX_STEPS. */
-const STEPS_GLOBAL = [0x7f, 0x01, 0x41, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0b];
-/** The largest budget, 2^31 − 1 steps; what a module has until it is given another. */
+/** A mutable i32 that begins at 2^26 − 1: to start, and to say what it is, a module needs a few thousand. */
+const STEPS_GLOBAL = [0x7f, 0x01, 0x41, 0xff, 0xff, 0xff, 0x1f, 0x0b];
+/** The largest budget, 2^31 − 1 steps. */
 export const MAX_STEPS = 0x7fff_ffff;
 
 const MAX_FUNCTIONS = 1_000_000;
