@@ -1,15 +1,23 @@
 import type { ApiParts } from './api/ports.ts';
 import { startApi, startDiagnostics } from './api/server.ts';
 import type { CheckParts } from './check/check.ts';
-import type { Commands, OfflineSettings, Running, Settings } from './cli/ports.ts';
+import type { Commands, OfflineSettings, Settings } from './cli/ports.ts';
 import { version } from './cli/version.ts';
+import { buildBundle } from './compose/bundle/build.ts';
+import { diffBundles } from './compose/bundle/diff.ts';
+import { inspectBundle } from './compose/bundle/inspect.ts';
+import { pushBundle } from './compose/bundle/push.ts';
+import { signBundle, verifyBundle } from './compose/bundle/sign.ts';
 import { createDataPlane } from './compose/data-plane.ts';
+import { type Changeable, type Discovery, startDiscovered } from './compose/discovery.ts';
 import { serveHere, serveInWorkers } from './compose/front.ts';
-import { inspectBundle } from './compose/inspect.ts';
 import { decisionPath } from './compose/policy-holder.ts';
 import { createPolicySource } from './compose/policy-source.ts';
+import { createPollNow } from './compose/poll-now.ts';
+import { createStatus } from './compose/status.ts';
 import { createKeptDecisions, openDecisions } from './compose/store/kept-decisions.ts';
 import { runWorker } from './compose/workers/worker.ts';
+import type { Config } from './config/schema.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
 import { readRequest } from './envoy/request.ts';
 import { writeResponse } from './envoy/response.ts';
@@ -27,7 +35,7 @@ import { createMetrics } from './telemetry/metrics.ts';
  */
 
 /** Starts everything in order; what `stop` does is the same order backwards. Rejects when something cannot start. */
-async function startServer(settings: Settings): Promise<Running> {
+async function startServer(settings: Settings, discovery?: Discovery): Promise<Changeable> {
   const { config, log, env } = settings;
   const clock = systemClock;
   const plugin = config.plugins.envoy_ext_authz_grpc;
@@ -35,33 +43,39 @@ async function startServer(settings: Settings): Promise<Running> {
   const metrics = createMetrics({
     peerMetrics: plugin['enable-performance-metrics'],
     peerBuckets: plugin['grpc-request-duration-seconds-buckets'],
+    status: statusMetricsOf(config),
   });
   let draining = false;
+  let current = config;
+  // Not before all is there that has a status.
+  const changed = (): void => status.changed();
   const basics = {
     ...{ config, log, env, clock, metrics },
     instanceId: uuid7(clock.wallMs()),
     isDraining: () => draining,
+    onReadiness: changed,
   };
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
-  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale);
+  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale, changed);
+  const status = createStatus({ config, instanceId: basics.instanceId, log, metrics, front, source, discovery });
   metrics.observe({
     isReady: front.isReady,
     wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0,
     keyAges: front.keyAges,
     bundleAges: source.ages,
+    discovery,
   });
   const kept = createKeptDecisions(settings, metrics, clock);
   const apiParts: ApiParts = {
     pin: front.pin,
     isReady: front.isReady,
     isDraining: () => draining,
-    status: () => ({
-      labels: { version, ...config.labels },
-      bundles: source.status(),
-      ...front.status(),
-      ...kept?.status(),
-    }),
-    config: hideSecrets(config) as object,
+    status: () => ({ ...status.current(), ...kept?.status() }),
+    states: status.states,
+    poll: createPollNow(source, status.looked),
+    tokenFile: config.postern.api.token_file ?? undefined,
+    log,
+    config: () => hideSecrets(current) as object,
     metrics,
     decisions: kept?.api,
     newDecisionId: () => uuid7(clock.wallMs()),
@@ -86,25 +100,51 @@ async function startServer(settings: Settings): Promise<Running> {
       return diagnostics.stop;
     }),
     front.listener,
+    status.part,
   ];
   const failedTo = (what: string) => (part: string, error: unknown) =>
     log.error({ part, cause: messageOf(error) }, `${what} failed`);
   const stopAll = await startAll(parts, failedTo('stopping'));
   const reloadAll = createReload(parts, failedTo('reloading'));
+  const retire = async (): Promise<void> => {
+    draining = true;
+    await front.retire();
+  };
   return {
     addresses: { ...addresses, extAuthz: front.address() },
     path: decisionPath(config),
     revisions: () => front.pin()?.revisions ?? {},
     isReady: () => !draining && front.isReady(),
     reload: async () => (draining ? [] : reloadAll()),
+    change: (wanted) => {
+      const { commit, abandon } = source.change(wanted);
+      return {
+        commit: async () => {
+          await commit();
+          current = wanted;
+        },
+        abandon,
+      };
+    },
+    isServing: () => front.pin() !== undefined,
+    statusChanged: changed,
+    stopNow: async () => {
+      await retire();
+      await stopAll();
+    },
     stop: async () => {
-      draining = true;
-      await front.retire();
+      await retire();
       // Whoever routes to us must have noticed before we stop listening.
       await new Promise((resolve) => setTimeout(resolve, drain.delay_seconds * 1000));
       await stopAll();
     },
   };
+}
+
+/** Undefined: without the metrics of OPA's status plugin. */
+function statusMetricsOf({ status }: Config): Parameters<typeof createMetrics>[0]['status'] {
+  if (status?.prometheus !== true) return undefined;
+  return { version, buckets: status.prometheus_config.collectors.bundle_loading_duration_ns.buckets };
 }
 
 /** A part whose start returns what stops it. */
@@ -126,7 +166,10 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
   let seen: Parameters<CheckParts['record']>[0] | undefined;
   const plane = createDataPlane({
     ...{ config: settings.config, log: settings.log, env: settings.env, clock, metrics },
-    record: (record) => (seen = record),
+    record: (record) => {
+      seen = record;
+      return undefined;
+    },
     onReadiness: () => {},
   });
   const source = createPolicySource(settings, clock, metrics, plane.policy.prepare, plane.policy.setStale);
@@ -145,5 +188,14 @@ async function askOffline(settings: OfflineSettings, question: Question): Promis
   }
 }
 
-export const commands: Commands = { startServer, askOffline, askServer, inspectBundle, openDecisions };
+/** With what a discovery bundle adds to the configuration, where there is one. */
+const start: Commands['startServer'] = (settings) =>
+  settings.config.discovery === undefined
+    ? startServer(settings)
+    : startDiscovered(settings, settings.config.discovery, startServer);
+
+export const commands: Commands = {
+  ...{ startServer: start, askOffline, askServer, openDecisions },
+  ...{ inspectBundle, buildBundle, signBundle, verifyBundle, diffBundles, pushBundle },
+};
 export { runWorker };

@@ -34,6 +34,8 @@ test('links between documents lead somewhere', () => {
     'docs/builtins.md',
     'docs/bundles.md',
     'docs/bundle-sources.md',
+    'docs/ci.md',
+    'docs/discovery.md',
     'docs/identity.md',
     'docs/lifecycle.md',
     'docs/operating.md',

@@ -31,6 +31,19 @@ export function framed(message: Uint8Array): Buffer {
   return Buffer.concat([head, message]);
 }
 
+/** One Check on a session; the answer is empty where the call failed. */
+export const callCheck = (session: ClientHttp2Session, framedRequest: Buffer): Promise<Buffer> =>
+  new Promise((resolve) => {
+    const stream = session.request(headers);
+    const chunks: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('error', () => {});
+    stream.on('close', () =>
+      resolve((chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)).subarray(5)),
+    );
+    stream.end(framedRequest);
+  });
+
 export async function runLoad(load: Load): Promise<LoadResult> {
   const bodies = load.requests.map(framed);
   let next = 0;
@@ -39,22 +52,12 @@ export async function runLoad(load: Load): Promise<LoadResult> {
   const startedAt = performance.now();
   const isOver = (): boolean => performance.now() - startedAt >= load.milliseconds;
 
-  const one = (session: ClientHttp2Session): Promise<void> =>
-    new Promise((resolve) => {
-      const stream = session.request(headers);
-      const chunks: Buffer[] = [];
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.on('error', () => {});
-      stream.on('close', () => {
-        const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-        answered++;
-        if (body.length < 5 || !load.isRight(body.subarray(5))) wrong++;
-        resolve();
-      });
-      stream.end(bodies[next++ % bodies.length]);
-    });
   const lane = async (session: ClientHttp2Session): Promise<void> => {
-    while (!isOver()) await one(session);
+    while (!isOver()) {
+      const response = await callCheck(session, bodies[next++ % bodies.length] as Buffer);
+      answered++;
+      if (response.length === 0 || !load.isRight(response)) wrong++;
+    }
   };
 
   const sessions = Array.from({ length: load.connections }, () => connect(`http://${load.address}`));

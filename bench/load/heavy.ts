@@ -7,7 +7,7 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import { httpRequest, readResponse } from '../../test/support/grpc.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { buildPolicy, scratchFolder, startPostern } from '../../test/support/servers.ts';
-import { framed } from './client.ts';
+import { callCheck, framed } from './client.ts';
 
 const SMALL_PER_SECOND = Number(process.env['BENCH_RATE'] ?? 500);
 const HEAVY_PER_SECOND = Number(process.env['BENCH_HEAVY'] ?? 50);
@@ -73,24 +73,6 @@ const heavy: {
 
 const scope = createScope();
 const out = (line: string): void => void process.stdout.write(`${line}\n`);
-const call = {
-  ':method': 'POST',
-  ':path': '/envoy.service.auth.v3.Authorization/Check',
-  'content-type': 'application/grpc',
-  te: 'trailers',
-};
-
-function ask(session: ClientHttp2Session, body: Buffer): Promise<Buffer> {
-  return new Promise((resolve) => {
-    const stream = session.request(call);
-    const chunks: Buffer[] = [];
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    stream.on('error', () => {});
-    stream.on('close', () => resolve(Buffer.concat(chunks).subarray(5)));
-    stream.end(body);
-  });
-}
-
 type Round = { readonly p50: number; readonly p99: number; readonly heavyStatuses: string };
 
 async function round(
@@ -110,7 +92,7 @@ async function round(
       const due = start + (small / SMALL_PER_SECOND) * 1000;
       const body = framed(httpRequest({ path: `/small/${small++}` }));
       pending.push(
-        ask(session, body).then((response) => {
+        callCheck(session, body).then((response) => {
           const { code = 0 } = (readResponse(response)['status'] ?? {}) as { readonly code?: number };
           if (code !== 0) throw new Error(`a small request was answered ${code}`);
           latencies.push(performance.now() - due);
@@ -120,7 +102,7 @@ async function round(
     while (disturbing !== undefined && large < (elapsed / 1000) * HEAVY_PER_SECOND) {
       large++;
       pending.push(
-        ask(other, disturbing).then((response) => {
+        callCheck(other, disturbing).then((response) => {
           const denied = readResponse(response)['deniedResponse'] as
             | { readonly status?: { readonly code?: number } }
             | undefined;

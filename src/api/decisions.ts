@@ -13,7 +13,7 @@ import {
 import type { DecisionQueries } from '../decisions/query/queries.ts';
 import type { Answer } from '../decisions/store/protocol.ts';
 import { isObject, parseExact } from '../values/json.ts';
-import type { AdminGuard } from './admin-guard.ts';
+import type { AdminGuard } from './admin.ts';
 import { serveTail } from './tail.ts';
 
 export type DecisionParts = {
@@ -34,7 +34,7 @@ export function serveDecisions(app: FastifyInstance, guard: AdminGuard, parts: D
     path: string,
     handler: (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>,
   ): void => {
-    app.get(path, (request, reply) => guard(request, reply) ?? answered(reply, () => handler(request, reply)));
+    app.get(path, { onRequest: guard }, (request, reply) => answered(reply, () => handler(request, reply)));
   };
 
   get('/v1/decisions', async ({ query }, reply) => {
@@ -70,10 +70,8 @@ export function serveDecisions(app: FastifyInstance, guard: AdminGuard, parts: D
     if (answer.value !== undefined) return sendText(reply, answer.value);
     return reply.code(404).send({ code: 'resource_not_found', message: 'there is no such decision' });
   });
-  app.post(
-    '/v1/decisions/query',
-    (request, reply) =>
-      guard(request, reply) ?? answered(reply, async () => send(reply, await queries.sql(statementOf(request.body)))),
+  app.post('/v1/decisions/query', { onRequest: guard }, (request, reply) =>
+    answered(reply, async () => send(reply, await queries.sql(statementOf(request.body)))),
   );
   serveTail(app, guard, parts, answered);
 }

@@ -3,7 +3,8 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { ServerTls } from '../lib/tls-server.ts';
-import { createAdminGuard } from './admin-guard.ts';
+import { createAdminGuard } from './admin.ts';
+import { serveBundles } from './bundles.ts';
 import { serveData } from './data.ts';
 import { serveDecisions } from './decisions.ts';
 import { serveHealth } from './health.ts';
@@ -17,17 +18,17 @@ export type HttpListener = {
 
 const MAX_BODY_BYTES = 65_536;
 
-/** The HTTP API: OPA's data, health, status and config endpoints, and decisions. Rejects when it cannot listen. */
-export function startApi(address: string, parts: ApiParts): Promise<HttpListener> {
+/** The HTTP API: OPA's data, health, status and config endpoints, and what is ours. Rejects when it cannot listen. */
+export async function startApi(address: string, parts: ApiParts): Promise<HttpListener> {
+  const guard = await createAdminGuard({ address, tokenFile: parts.tokenFile, log: parts.log });
   const app = createApp(parts.tls);
   serveHealth(app, parts);
   serveMetrics(app, parts);
   serveData(app, parts);
-  // No token can be configured yet.
-  const guard = createAdminGuard(address, () => undefined);
+  serveBundles(app, parts, guard);
   if (parts.decisions !== undefined) serveDecisions(app, guard, parts.decisions);
   app.get('/v1/status', (_request, reply) => reply.send({ result: parts.status() }));
-  app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config }));
+  app.get('/v1/config', (_request, reply) => reply.send({ result: parts.config() }));
   return listen(app, address);
 }
 

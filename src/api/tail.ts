@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { FastifyInstance } from 'fastify';
 import { filtersOf, readParameters } from '../decisions/query/parameters.ts';
-import type { AdminGuard } from './admin-guard.ts';
+import type { AdminGuard } from './admin.ts';
 import type { Answered, DecisionParts } from './decisions.ts';
 
 const MAX_CLIENTS = 16;
@@ -14,10 +14,8 @@ const HEARTBEAT_MS = 15_000;
 export function serveTail(app: FastifyInstance, guard: AdminGuard, parts: DecisionParts, answered: Answered): void {
   let clients = 0;
 
-  app.get('/v1/decisions/tail', (request, reply) => {
-    const refusal = guard(request, reply);
-    if (refusal !== undefined) return refusal;
-    return answered(reply, async () => {
+  app.get('/v1/decisions/tail', { onRequest: guard }, (request, reply) =>
+    answered(reply, async () => {
       const filters = filtersOf(readParameters('tail', request.query), parts.wallMs());
       if (clients >= MAX_CLIENTS) {
         return reply
@@ -51,6 +49,6 @@ export function serveTail(app: FastifyInstance, guard: AdminGuard, parts: Decisi
       });
       raw.on('error', () => {});
       return reply;
-    });
-  });
+    }),
+  );
 }

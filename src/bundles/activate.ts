@@ -1,5 +1,6 @@
 import type { Module } from './bundle.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
+import type { SignedVersion } from './rollback.ts';
 
 /** All bundles as one policy. */
 export type Policy = {
@@ -25,21 +26,29 @@ export type ActivationParts = {
   readonly read: (task: ReadTask) => Promise<Read>;
   /** Rejects when it cannot serve. */
   readonly prepare: (policy: Policy) => Promise<Prepared>;
+  /** Monotonic. */
+  readonly nowMs: () => number;
+  /** What served under these names before there was this activation. */
+  readonly signedBefore?: ((name: string) => SignedVersion | undefined) | undefined;
 };
 
 export type Activated = {
   readonly kind: Read['kind'];
   /** Revisions that serve now and did not before; none while other bundles are still to come. */
   readonly fresh: ReadonlyMap<string, string>;
+  /** How long it took to read it and to make it ready to serve, ms. */
+  readonly took: { readonly readMs: number; readonly prepareMs: number | undefined };
 };
 
 export type Activation = {
   /** Takes a new version of one bundle. Rejects when it cannot serve, and then what served before still does. */
   readonly offer: (name: string, offer: Offer) => Promise<Activated>;
+  /** The newest signed version of a bundle. */
+  readonly signedVersion: (name: string) => SignedVersion | undefined;
 };
 
 /** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
-export function createActivation({ names, read, prepare }: ActivationParts): Activation {
+export function createActivation({ names, read, prepare, nowMs, signedBefore }: ActivationParts): Activation {
   let accepted: ReadonlyMap<string, ReadBundle> = new Map();
   let last: Promise<unknown> = Promise.resolve();
   const waiting = new Set<string>();
@@ -47,20 +56,24 @@ export function createActivation({ names, read, prepare }: ActivationParts): Act
   async function activate(name: string, offer: Offer): Promise<Activated> {
     const isComplete = names.every((needed) => needed === name || accepted.has(needed));
     const others = new Map([...accepted].filter(([other]) => other !== name));
+    const beganMs = nowMs();
     const { kind, bundle, merged } = await read({
       ...offer,
       name,
       current: accepted.get(name),
+      signedBefore: signedBefore?.(name),
       others: isComplete ? others : undefined,
     });
+    const readMs = nowMs();
     const next = new Map(accepted).set(name, bundle);
     if (merged !== undefined) await (await prepare(policyOf(next, merged))).commit();
     accepted = next;
     waiting.add(name);
-    if (merged === undefined) return { kind, fresh: new Map() };
+    const took = { readMs: readMs - beganMs, prepareMs: merged === undefined ? undefined : nowMs() - readMs };
+    if (merged === undefined) return { kind, took, fresh: new Map() };
     const fresh = [...waiting].map((each) => [each, next.get(each)?.revision ?? ''] as const);
     waiting.clear();
-    return { kind, fresh: new Map(fresh) };
+    return { kind, took, fresh: new Map(fresh) };
   }
 
   return {
@@ -69,6 +82,7 @@ export function createActivation({ names, read, prepare }: ActivationParts): Act
       last = turn.catch(() => {});
       return turn;
     },
+    signedVersion: (name) => accepted.get(name)?.signed,
   };
 }
 

@@ -1,12 +1,13 @@
 import { messageOf } from '../lib/message.ts';
-import { createActivation, type Policy, type Prepared } from './activate.ts';
-import { type BundleStatus, clearError } from './bundle-status.ts';
+import { type Activation, type ActivationParts, createActivation, type Policy, type Prepared } from './activate.ts';
+import { type BundleStatus, clearError, setError } from './bundle-status.ts';
 import { BundleError } from './error.ts';
 import { createFreshness } from './freshness.ts';
 import type { Look, Looked } from './poll.ts';
 import { createPolled, type PolledOptions } from './polled.ts';
 import { readInThread } from './reader.ts';
 import { createFileSource } from './sources/file.ts';
+import type { ServiceClient } from './sources/service-client.ts';
 import { type BundleSource, type Fetched, SourceError } from './sources/source.ts';
 import type { BundleStore } from './store.ts';
 import { type Verification, verificationOf } from './verification.ts';
@@ -22,6 +23,8 @@ export type BundlesOptions = PolledOptions & {
   readonly allowRollback: readonly string[];
   /** How long a polled bundle is served after its source last said that it is current, ms; undefined: for ever. */
   readonly maxAgeMs: number | undefined;
+  /** What served under these names under another configuration. */
+  readonly signedBefore?: ActivationParts['signedBefore'];
   /** For the bundles that are to be kept (`persist`). */
   readonly store: BundleStore;
   /** Bundles from the command line: read once, and needed for a start. */
@@ -30,6 +33,8 @@ export type BundlesOptions = PolledOptions & {
   readonly prepare: (policy: Policy) => Promise<Prepared>;
   readonly onActivated: (bundle: string, atMs: number) => void;
   readonly onFailed: (bundle: string) => void;
+  /** After each look, whatever came of it. */
+  readonly onLooked: (status: BundleStatus) => void;
   /** Whether what serves is older than it may be has changed. */
   readonly onStale: (stale: boolean) => void;
 };
@@ -39,6 +44,9 @@ export type Bundles = {
   readonly start: () => Promise<void>;
   /** Looks for all bundles now, or for one. Resolves after that, whatever came of it: the status tells. */
   readonly poke: (name?: string) => Promise<void>;
+  readonly signedVersion: Activation['signedVersion'];
+  /** What a service is asked with. */
+  readonly clientOf: (service: string) => ServiceClient;
   readonly stop: () => Promise<void>;
   readonly status: () => { readonly [name: string]: BundleStatus };
   /** Seconds since the source of each polled bundle last said that it is current; Infinity where it never did. */
@@ -48,6 +56,7 @@ export type Bundles = {
 /** Of a bundle that is given as a file, unpacked. */
 export const FILE_LIMIT_BYTES = 209_715_200;
 const FIRST_LOOK_MS = 2000;
+const nanoseconds = (ms: number): number => Math.round(ms * 1e6);
 
 type Rules = {
   readonly maxBytes: number;
@@ -64,7 +73,13 @@ export function createBundles(options: BundlesOptions): Bundles {
   const names = [...files.map(({ name }) => name), ...Object.keys(config)];
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new BundleError(`two bundles are called ${twice}`);
-  const activation = createActivation({ names, read: readInThread, prepare: options.prepare });
+  const activation = createActivation({
+    names,
+    read: readInThread,
+    prepare: options.prepare,
+    nowMs: clock.monotonicMs,
+    signedBefore: options.signedBefore,
+  });
   const freshness = createFreshness({ names: Object.keys(config), ...options });
   const now = (): string => new Date(clock.wallMs()).toISOString();
   const statusOf = (name: string): BundleStatus => {
@@ -86,7 +101,15 @@ export function createBundles(options: BundlesOptions): Bundles {
     const { persist, ...reading } = rules;
     const allowRollback = options.allowRollback.includes(name);
     const offer = { ...reading, allowRollback, content: found.content, nowMs: clock.wallMs() };
-    const { fresh, kind } = await activation.offer(name, offer);
+    const status = statusOf(name);
+    if ('archive' in found.content) status.size = found.content.archive.length;
+    const { fresh, kind, took } = await activation.offer(name, offer);
+    status.type = kind;
+    status.metrics = {
+      ...status.metrics,
+      timer_rego_load_bundles_ns: nanoseconds(took.readMs),
+      ...(took.prepareMs === undefined ? {} : { timer_rego_module_compile_ns: nanoseconds(took.prepareMs) }),
+    };
     // Only now: a version that could not be activated is asked for again.
     tags.set(name, found.tag);
     for (const [each, revision] of fresh) setActive(each, revision);
@@ -103,10 +126,7 @@ export function createBundles(options: BundlesOptions): Bundles {
     const message = messageOf(error);
     if (status.message !== message)
       log.warn({ bundle: name, cause: message }, 'bundle refused; what was active before stays active');
-    status.code = 'bundle_error';
-    delete status.http_code;
-    if (error instanceof SourceError && error.status !== undefined) status.http_code = error.status;
-    status.message = message;
+    setError(status, now(), message, error instanceof SourceError ? error.status : undefined);
     options.onFailed(name);
   }
 
@@ -114,8 +134,11 @@ export function createBundles(options: BundlesOptions): Bundles {
     const status = statusOf(name);
     return async (signal, mayWait): Promise<Looked> => {
       status.last_request = now();
+      const beganMs = clock.monotonicMs();
       try {
-        const fetched = await source(tags.get(name), signal, mayWait);
+        const fetched = await source(tags.get(name), signal, mayWait).finally(() => {
+          status.metrics = { timer_bundle_request_ns: nanoseconds(clock.monotonicMs() - beganMs) };
+        });
         status.last_successful_request = now();
         if (fetched.kind === 'new') {
           status.last_successful_download = now();
@@ -128,6 +151,8 @@ export function createBundles(options: BundlesOptions): Bundles {
       } catch (error) {
         if (!signal.aborted) refused(name, error);
         throw error;
+      } finally {
+        if (!signal.aborted) options.onLooked(status);
       }
     };
   }
@@ -143,6 +168,7 @@ export function createBundles(options: BundlesOptions): Bundles {
     } catch (error) {
       refused(name, error);
     }
+    options.onLooked(statusOf(name));
   }
 
   const rulesOf = (name: string): Rules => ({
@@ -165,6 +191,8 @@ export function createBundles(options: BundlesOptions): Bundles {
       await Promise.race([first, patience]);
     },
     poke: polled.poke,
+    signedVersion: activation.signedVersion,
+    clientOf: polled.clientOf,
     stop: async () => {
       freshness.stop();
       await polled.stop();

@@ -1,6 +1,7 @@
-import { execFile } from 'node:child_process';
-import { accessSync, constants, readdirSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { type ExecFileException, execFile } from 'node:child_process';
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { commonFolder } from '../lib/common-folder.ts';
 
 const TIMEOUT_MS = 60_000;
 const MAX_OUTPUT_BYTES = 1_048_576;
@@ -16,7 +17,7 @@ export function isSource(path: string): boolean {
 function findOpa(searchPath: string): string | undefined {
   const candidates = searchPath.split(delimiter).filter((folder) => folder !== '');
   return candidates
-    .map((folder) => join(folder, 'opa'))
+    .map((folder) => resolve(folder, 'opa'))
     .find((file) => {
       try {
         accessSync(file, constants.X_OK);
@@ -29,40 +30,73 @@ function findOpa(searchPath: string): string | undefined {
 
 export type Compilation = {
   readonly sources: readonly string[];
-  /** Path of the decision; becomes the entrypoint. */
-  readonly path: string;
+  /** Paths of decisions. */
+  readonly entrypoints: readonly string[];
   /** Patterns of files to leave out, beside tests. */
   readonly ignore: readonly string[];
   readonly output: string;
   /** Where to look for opa, as PATH has it. */
   readonly searchPath: string;
+  readonly revision?: string | undefined;
+  /** A file, or a version of OPA: what the policy may use. */
+  readonly capabilities?: string | undefined;
+  /** The sources are folders laid out like bundles; what their manifests say counts. */
+  readonly asBundles?: boolean;
+  /** What to do with the output of the command that is told where there is no opa. */
+  readonly afterwards?: string;
 };
 
+/** opa has looked at the sources and wants them otherwise; the message is its own. */
+export class CompileError extends Error {
+  override readonly name = 'CompileError';
+}
+
 /**
- * Rego sources to a bundle at `output`, by `opa build` (https://www.openpolicyagent.org/docs/cli#build). Rejects with
- * what opa said, or with the command to run where there is no opa.
+ * Rego sources to a bundle at `output`, by `opa build` (https://www.openpolicyagent.org/docs/cli#build): the sources and
+ * what they are compiled to, under paths that say nothing about this machine. The same sources make the same bytes. Rejects
+ * with CompileError, or with the command to run where there is no opa.
  */
-export async function compileSources({ sources, path, ignore, output, searchPath }: Compilation): Promise<void> {
+export async function compileSources(compilation: Compilation): Promise<void> {
+  const { sources, output, searchPath, afterwards } = compilation;
   const opa = findOpa(searchPath);
-  const words = [
-    'build',
-    '-t',
-    'wasm',
-    '-e',
-    path,
-    ...['*_test.rego', ...ignore].flatMap((pattern) => ['--ignore', pattern]),
-  ];
+  const options = optionsOf(compilation);
   if (opa === undefined) {
-    const command = ['opa', ...words, '-o bundle.tar.gz', ...sources].join(' ');
-    throw new Error(
-      `Rego sources are compiled with opa, and there is none on the PATH; run \`${command}\` and start with --bundle bundle.tar.gz`,
-    );
+    const command = ['opa', 'build', ...options, '-o', 'bundle.tar.gz', ...sources].map(quoted).join(' ');
+    const then = afterwards === undefined ? '' : ` and ${afterwards}`;
+    throw new Error(`Rego sources are compiled with opa, and there is none on the PATH; run \`${command}\`${then}`);
   }
-  await new Promise<void>((resolve, reject) => {
-    const limits = { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES };
-    execFile(opa, [...words, '-o', output, ...sources], limits, (error, _stdout, stderr) => {
-      if (error === null) resolve();
-      else reject(new Error(`opa build failed: ${stderr.trim() || error.message}`));
+  // Names of files are compiled into the module, and opa writes them as it is given them, `..` and all.
+  const { folder, names } = commonFolder(sources);
+  await new Promise<void>((done, failed) => {
+    const limits = { cwd: folder, timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES };
+    const args = ['build', ...options, '-o', resolve(output), '--', ...names];
+    execFile(opa, args, limits, (error, stdout, stderr) => {
+      // What is wrong with sources comes on one of the streams, and with flags on the other.
+      const said = [stderr, stdout].map((text) => text.trim()).filter((text) => text !== '');
+      if (error === null) done();
+      else failed(new CompileError(`opa build failed: ${said.join('\n') || endOf(error)}`));
     });
   });
 }
+
+const endOf = ({ code, signal, killed }: ExecFileException): string =>
+  killed === true ? `it was not done within ${TIMEOUT_MS / 1000} s` : `it ended with ${signal ?? code ?? 'no word'}`;
+
+function optionsOf({ entrypoints, ignore, revision, capabilities, asBundles }: Compilation): readonly string[] {
+  const known = capabilities !== undefined && existsSync(capabilities) ? resolve(capabilities) : capabilities;
+  return [
+    '-t',
+    'wasm',
+    ...entrypoints.flatMap((path) => ['-e', path]),
+    ...['*_test.rego', ...ignore].flatMap((pattern) => ['--ignore', pattern]),
+    ...(revision === undefined ? [] : ['-r', revision]),
+    ...(known === undefined ? [] : ['--capabilities', known]),
+    ...(asBundles === true ? ['-b'] : []),
+  ];
+}
+
+/** For a shell. */
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** Whether a folder says what it is as a bundle, which opa overlooks unless it is told that it is one. */
+export const hasManifest = (path: string): boolean => existsSync(join(path, '.manifest'));

@@ -47,7 +47,7 @@ type Round = { readonly done: Promise<void>; readonly mayWait: boolean; readonly
 /** Looks again and again, one look at a time: after a success between the two delays, after failures with back-off. */
 export function createPoll(options: PollOptions): Poll {
   const { look, minDelayMs, maxDelayMs, random, nowMs, periodic } = options;
-  const stopping = new AbortController();
+  let isStopped = false;
   let timer: NodeJS.Timeout | undefined;
   let underWay: Round | undefined;
   let isNudged = false;
@@ -92,7 +92,7 @@ export function createPoll(options: PollOptions): Poll {
     const round: Round = {
       mayWait,
       cut,
-      done: lookOnce(mayWait, AbortSignal.any([stopping.signal, cut.signal])).finally(() => {
+      done: lookOnce(mayWait, cut.signal).finally(() => {
         if (underWay === round) underWay = undefined;
       }),
     };
@@ -107,7 +107,7 @@ export function createPoll(options: PollOptions): Poll {
       cut.abort();
       await done;
     }
-    if (stopping.signal.aborted) return;
+    if (isStopped) return;
     await (underWay?.done ?? run(false));
   }
 
@@ -116,10 +116,11 @@ export function createPoll(options: PollOptions): Poll {
     poke,
     nudge: () => {
       if (underWay !== undefined) isNudged = true;
-      else if (!stopping.signal.aborted) void run(false);
+      else if (!isStopped) void run(false);
     },
     stop: () => {
-      stopping.abort();
+      isStopped = true;
+      underWay?.cut.abort();
       clearTimeout(timer);
     },
   };

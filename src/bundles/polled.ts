@@ -1,7 +1,7 @@
 import type { BundleConfig, KeyConfig, S3Config, ServiceConfig } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import { createPoll, type Look, type Poll } from './poll.ts';
-import type { TransferLimits } from './sources/service-client.ts';
+import type { ServiceClient, TransferLimits } from './sources/service-client.ts';
 import { createServices } from './sources/services.ts';
 import type { BundleSource, OpenSource } from './sources/source.ts';
 import { sourceOf } from './sources/source-of.ts';
@@ -26,6 +26,7 @@ export type Polled = {
   readonly start: () => Promise<void>;
   /** Looks for all bundles now, or for one. Resolves after that, whatever came of it. */
   readonly poke: (name?: string) => Promise<void>;
+  readonly clientOf: (service: string) => ServiceClient;
   readonly stop: () => Promise<void>;
 };
 
@@ -64,6 +65,7 @@ export function createPolled(options: PolledOptions, lookAt: (name: string, sour
       const asked = bundles.filter((each) => name === undefined || each.name === name);
       await Promise.all(asked.map(({ poll }) => poll.poke()));
     },
+    clientOf: services.clientOf,
     stop: async () => {
       for (const end of unwatch) end();
       for (const { poll } of bundles) poll.stop();

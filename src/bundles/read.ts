@@ -13,13 +13,14 @@ export async function readAndMerge(task: ReadTask): Promise<Read> {
   const { content, maxBytes, name, verification, nowMs, current, others } = task;
   const opened = openBundle(await filesOf(content, maxBytes), verification, nowMs);
   const signed = signedVersionOf(opened);
-  if (!task.allowRollback) refuseRollback(current?.signed, signed);
+  const before = current?.signed ?? task.signedBefore;
+  if (!task.allowRollback) refuseRollback(before, signed);
   const bundle = opened.kind === 'delta' ? applyDelta(withData(current), opened.delta) : opened.bundle;
   const read: ReadBundle = {
     ...bundle,
     modules: bundle.modules.map((module) => ({ ...module, wasm: sharedCopy(module.wasm) })),
     data: sharedText(bundle.data),
-    signed: signed ?? current?.signed,
+    signed: signed ?? before,
   };
   const { kind } = opened;
   if (others === undefined) return { kind, bundle: read, merged: undefined };

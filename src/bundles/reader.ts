@@ -10,7 +10,8 @@ import type { Verification } from './verification.ts';
 
 /*
  * Bundles are read in a thread that lives for one bundle: unpacking, verifying, parsing and merging take as long as they
- * take, and nobody who waits for a decision notices. What it made crosses over in memory that both share.
+ * take, and nobody who waits for a decision notices. What it made crosses over in memory that both share; what it is
+ * made from goes to the thread, and ends with it.
  */
 
 /** A bundle that was read. */
@@ -37,6 +38,8 @@ export type ReadTask = {
   readonly nowMs: number;
   /** What deltas change. */
   readonly current: ReadBundle | undefined;
+  /** What served under this name before the configuration changed. */
+  readonly signedBefore?: SignedVersion | undefined;
   /** The other bundles that its data are to be merged with; undefined: not yet. */
   readonly others: ReadonlyMap<string, Pick<ReadBundle, 'roots' | 'data'>> | undefined;
 };
@@ -49,14 +52,17 @@ export type Read = {
 };
 export type ReaderAnswer = Read | { readonly problem: string; readonly isBundleError: boolean };
 
-/** Longest time for one bundle; 200 MiB of data take a tenth of it, ms. */
-const TIMEOUT_MS = 120_000;
+/** Longest time for one bundle; 200 MiB of data take a fiftieth of it where nobody else wants the processor, ms. */
+const TIMEOUT_MS = 600_000;
 
 /** Reads a bundle and merges it with the others. Rejects with BundleError. */
 export async function readInThread(task: ReadTask): Promise<Read> {
   // The sources run as .ts, what is built as .js.
   const file = new URL(`./reader-thread${extname(import.meta.url)}`, import.meta.url);
-  const thread = new Worker(file, { workerData: { ...task, content: await shared(task.content) } });
+  const content = await copyOf(task.content);
+  const bytes = 'archive' in content ? [content.archive] : [...content.files.values()];
+  const transferList = bytes.map(({ buffer }) => buffer as ArrayBuffer);
+  const thread = new Worker(file, { workerData: { ...task, content }, transferList });
   let timer: NodeJS.Timeout | undefined;
   try {
     const answer = await new Promise<ReaderAnswer>((resolve) => {
@@ -74,16 +80,16 @@ export async function readInThread(task: ReadTask): Promise<Read> {
   }
 }
 
-/** What would be copied when the thread starts, in memory that is not. */
-async function shared(content: Content): Promise<Content> {
-  if ('archive' in content) return { archive: await sharedBytes(content.archive) };
+/** Copied in turns; the thread would have it copied at once. */
+async function copyOf(content: Content): Promise<Content> {
+  if ('archive' in content) return { archive: await copyOfBytes(content.archive) };
   const files = new Map<string, Buffer>();
-  for (const [name, bytes] of content.files) files.set(name, await sharedBytes(bytes));
+  for (const [name, bytes] of content.files) files.set(name, await copyOfBytes(bytes));
   return { files };
 }
 
-async function sharedBytes(bytes: Uint8Array): Promise<Buffer> {
-  const copy = Buffer.from(new SharedArrayBuffer(bytes.length));
+async function copyOfBytes(bytes: Uint8Array): Promise<Buffer> {
+  const copy = Buffer.from(new ArrayBuffer(bytes.length));
   await copyInTurns(bytes, copy);
   return copy;
 }

@@ -51,7 +51,7 @@ export function verifySignatures(content: Buffer, verification: Verification, no
 }
 
 /** OPA takes exactly one signature, and so do we: with several, one could vouch for what another does not. */
-function tokenIn(content: Buffer): string {
+export function tokenIn(content: Buffer): string {
   if (content.length > MAX_BYTES) throw new BundleError(`${SIGNATURES} has more than ${MAX_BYTES} bytes`);
   const { signatures, plugin } = parseObject(content, SIGNATURES);
   if (plugin !== undefined && plugin !== '' && plugin !== '_default') {
@@ -66,7 +66,7 @@ function tokenIn(content: Buffer): string {
   return token;
 }
 
-const readPart = (part: string, name: string): JsonObject =>
+export const readPart = (part: string, name: string): JsonObject =>
   parseObject(Buffer.from(part, 'base64url'), `${SIGNATURES}: the signature's ${name}`);
 
 /** A JSON object whose keys are unique: two readers must not see two statements. */
@@ -93,7 +93,7 @@ function keyIdOf(header: JsonObject, payload: string, { keyId }: Verification): 
   return found;
 }
 
-function text(object: JsonObject, key: string): string | undefined {
+export function text(object: JsonObject, key: string): string | undefined {
   const value = object[key];
   if (value !== undefined && typeof value !== 'string') throw new BundleError(`${SIGNATURES}: ${key} is not a string`);
   return value;
@@ -148,7 +148,7 @@ function statementOf(payload: JsonObject, keyId: string, scope: string, nowMs: n
   return { keyId, files: filesOf(payload['files']), issuedAt, issuer: text(payload, 'iss') };
 }
 
-function secondsOf(payload: JsonObject, claim: string): number | undefined {
+export function secondsOf(payload: JsonObject, claim: string): number | undefined {
   const value = payload[claim];
   if (value === undefined) return undefined;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;

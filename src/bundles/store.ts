@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestInTurns } from '../lib/in-turns.ts';
 import { readLimited } from '../lib/read-limited.ts';
+import { replaceFile } from '../lib/replace-file.ts';
 import { BundleError } from './error.ts';
 import { bundleLimits } from './unpack.ts';
 
@@ -42,22 +43,7 @@ export function createBundleStore(directory: string): BundleStore {
     return turn;
   };
 
-  async function write(file: string, content: string | Buffer): Promise<void> {
-    const part = `${file}.${randomUUID()}.part`;
-    try {
-      const handle = await open(part, 'wx', 0o600);
-      try {
-        await handle.writeFile(content);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(part, file);
-    } catch (error) {
-      await rm(part, { force: true });
-      throw error;
-    }
-  }
+  const write = (file: string, content: Uint8Array): Promise<void> => replaceFile(file, content, 0o600);
 
   async function readIndex(file: string): Promise<Index | undefined> {
     let text: string;
@@ -98,7 +84,7 @@ export function createBundleStore(directory: string): BundleStore {
         await mkdir(directory, { recursive: true, mode: 0o700 });
         const digest = await digestInTurns(archive);
         await write(archiveFile(digest), archive);
-        await write(indexFile(name), JSON.stringify({ name, digest, tag } satisfies Index));
+        await write(indexFile(name), Buffer.from(JSON.stringify({ name, digest, tag } satisfies Index)));
         await sweep();
       }),
     confirm: (name) => {

@@ -1,14 +1,22 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { uuid7 } from '../lib/uuid7.ts';
-import type { Snapshot } from '../model/evaluation.ts';
+import type { Observation, Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
-import type { JsonObject } from '../model/json.ts';
 import type { PassOn } from '../model/pass-on.ts';
-import { buildInput, type InputOptions } from './input.ts';
+import type { DecisionRecord } from '../model/record.ts';
+import { buildInput, type Input, type InputOptions } from './input.ts';
 import { classOf, httpStatusOf, type Outcome, reasonOf, refuse } from './outcome.ts';
-import type { DescribeContext, Identify, PassRequestOn, PinSnapshot, ReadDecision, RecordDecision } from './ports.ts';
+import type {
+  DescribeContext,
+  Identify,
+  PassRequestOn,
+  PinSnapshot,
+  ReadDecision,
+  RecordDecision,
+  ReserveRecord,
+} from './ports.ts';
 import { screen } from './screen.ts';
 
 export type CheckParts = {
@@ -16,6 +24,8 @@ export type CheckParts = {
   readonly pin: PinSnapshot;
   readonly identify: Identify;
   readonly toDecision: ReadDecision;
+  /** Given when no decision may be made that cannot be recorded. */
+  readonly reserve: ReserveRecord | undefined;
   readonly record: RecordDecision;
   readonly input: InputOptions;
   /** What becomes `input.context`, if it is configured. */
@@ -34,6 +44,8 @@ export type CheckCall = {
   readonly request: RequestFacts | { readonly unreadable: Outcome & { kind: 'refusal' } };
   /** Of the caller, on the monotonic clock, ms; Infinity when there is none. */
   readonly deadlineMs: number;
+  /** Whether the caller has stopped waiting. */
+  readonly isCancelled?: () => boolean;
 };
 
 export type Answer = {
@@ -51,10 +63,20 @@ export type Check = (call: CheckCall) => Promise<Answer>;
 type Progress = {
   facts: RequestFacts | undefined;
   identity: Identity | undefined;
-  derived: JsonObject | undefined;
+  input: Input | undefined;
+  observed: readonly Observation[];
   identifiedAt: number;
   inputAt: number;
   evaluatedAt: number;
+};
+
+/** How it ended. */
+type Ended = {
+  readonly decisionId: string;
+  readonly outcome: Outcome;
+  readonly snapshot: Snapshot | undefined;
+  readonly startedAt: number;
+  readonly endedAt: number;
 };
 
 /** Makes the check. It never rejects: whatever goes wrong is an Outcome that denies. */
@@ -87,13 +109,14 @@ export function createCheck(parts: CheckParts): Check {
     const built = buildInput(facts, caller.identity, parts.contextOf?.(facts, caller.identity), parts.input);
     progress.inputAt = clock.monotonicMs();
     if (!built.ok) return built.outcome;
-    progress.derived = built.input.derived;
+    progress.input = built.input;
 
     if (snapshot === undefined) return refuse('policy_unavailable');
     if (progress.inputAt >= beginByMs) return refuse('deadline_expired');
     const evaluated = snapshot.evaluate(snapshot.path, built.input.text, waitUntil(progress.inputAt, deadlineMs));
     const evaluation = evaluated instanceof Promise ? await evaluated : evaluated;
     progress.evaluatedAt = clock.monotonicMs();
+    if (evaluation.observed !== undefined) progress.observed = evaluation.observed;
     if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
     const [result, ...more] = evaluation.results;
     if (result === undefined) return refuse('decision_undefined');
@@ -111,7 +134,8 @@ export function createCheck(parts: CheckParts): Check {
     const progress: Progress = {
       facts: undefined,
       identity: undefined,
-      derived: undefined,
+      input: undefined,
+      observed: [],
       identifiedAt: 0,
       inputAt: 0,
       evaluatedAt: 0,
@@ -119,13 +143,20 @@ export function createCheck(parts: CheckParts): Check {
     let outcome: Outcome = refuse('internal_error');
     let passOn: PassOn | undefined;
     let snapshot: Snapshot | undefined;
+    let room: ReturnType<ReserveRecord>;
     inFlight++;
     try {
-      snapshot = parts.pin();
-      const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
-      outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
-      if (outcome.kind === 'verdict' && progress.facts !== undefined) {
-        passOn = parts.passOnOf?.(progress.facts, progress.identity);
+      room = parts.reserve?.('unreadable' in call.request ? undefined : call.request);
+      if (parts.reserve !== undefined && room === undefined) {
+        if (!('unreadable' in call.request)) progress.facts = call.request;
+        outcome = refuse('log_unavailable');
+      } else {
+        snapshot = parts.pin();
+        const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
+        outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
+        if (outcome.kind === 'verdict' && progress.facts !== undefined) {
+          passOn = parts.passOnOf?.(progress.facts, progress.identity);
+        }
       }
     } catch (error) {
       outcome = refuse('internal_error', messageOf(error));
@@ -134,33 +165,50 @@ export function createCheck(parts: CheckParts): Check {
     }
     const endedAt = clock.monotonicMs();
     try {
-      parts.record({
-        decisionId,
-        timeMs: clock.wallMs(),
-        outcome: classOf(outcome),
-        reason: reasonOf(outcome),
-        cause: outcome.kind === 'refusal' ? outcome.cause : undefined,
-        result: outcome.kind === 'verdict' ? outcome.decision.result : undefined,
-        policyReasons: outcome.kind === 'verdict' ? outcome.decision.reasons : [],
-        httpStatus: httpStatusOf(outcome),
-        dryRun: parts.dryRun,
-        facts: progress.facts,
-        identity: progress.identity,
-        derived: progress.derived,
-        path: snapshot?.path ?? '',
-        revisions: snapshot?.revisions ?? {},
-        timings: {
-          identityMs: span(startedAt, progress.identifiedAt),
-          inputMs: span(progress.identifiedAt, progress.inputAt),
-          evaluationMs: span(progress.inputAt, progress.evaluatedAt),
-          totalMs: endedAt - startedAt,
-        },
-      });
+      const record = recordOf({ decisionId, outcome, snapshot, startedAt, endedAt }, progress, call);
+      const kept = parts.record(record, room, waitUntil(endedAt, call.deadlineMs));
+      if (kept !== undefined && !(await kept)) {
+        outcome = refuse('log_unavailable');
+        passOn = undefined;
+      }
     } catch {
       // A log that fails must not change the answer; the log counts what it lost.
+      if (parts.reserve !== undefined) {
+        outcome = refuse('log_unavailable');
+        passOn = undefined;
+      }
     }
     return { decisionId, outcome, dryRun: parts.dryRun, identity: progress.identity, passOn };
   };
+
+  function recordOf(ended: Ended, progress: Progress, call: CheckCall): DecisionRecord {
+    const { outcome, snapshot, startedAt, endedAt } = ended;
+    return {
+      decisionId: ended.decisionId,
+      timeMs: clock.wallMs(),
+      outcome: classOf(outcome),
+      reason: reasonOf(outcome),
+      cause: outcome.kind === 'refusal' ? outcome.cause : undefined,
+      result: outcome.kind === 'verdict' ? outcome.decision.result : undefined,
+      policyReasons: outcome.kind === 'verdict' ? outcome.decision.reasons : [],
+      httpStatus: httpStatusOf(outcome),
+      dryRun: parts.dryRun,
+      cancelled: call.isCancelled?.() ?? false,
+      facts: progress.facts,
+      identity: progress.identity,
+      document: progress.input?.document,
+      text: progress.input?.text,
+      observed: progress.observed,
+      path: snapshot?.path ?? '',
+      revisions: snapshot?.revisions ?? {},
+      timings: {
+        identityMs: span(startedAt, progress.identifiedAt),
+        inputMs: span(progress.identifiedAt, progress.inputAt),
+        evaluationMs: span(progress.inputAt, progress.evaluatedAt),
+        totalMs: endedAt - startedAt,
+      },
+    };
+  }
 }
 
 const ANSWER_SHARE = 0.2;

@@ -5,7 +5,7 @@ import { joinedHeader, onlyHeader } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
 import type { Json, JsonObject } from '../model/json.ts';
-import { isObject, rawNumber } from '../values/json.ts';
+import { isObject, numberOf, rawNumber } from '../values/json.ts';
 
 export type ContextOptions = {
   /**
@@ -138,8 +138,8 @@ function normalIp(text: string): string | null {
 
 /** Only what was verified counts. An age below zero is a clock that is late, or, beyond that, nonsense. */
 function authenticationAge(identity: Identity | undefined, nowSeconds: number): number | null {
-  const time = identity?.authenticated === true ? identity.claims?.['auth_time'] : undefined;
-  if (typeof time !== 'number' || !Number.isFinite(time)) return null;
+  const time = identity?.authenticated === true ? numberOf(identity.claims?.['auth_time']) : undefined;
+  if (time === undefined || !Number.isFinite(time)) return null;
   const age = nowSeconds - time;
   if (age < -CLOCK_SKEW_SECONDS) return null;
   return Math.max(0, age);

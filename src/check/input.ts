@@ -18,8 +18,8 @@ export type InputOptions = {
 export type Input = {
   /** JSON text for the engine. */
   readonly text: string;
-  /** What stands beside `attributes`; kept for the decision record. */
-  readonly derived: JsonObject;
+  /** The same, for the decision record. */
+  readonly document: JsonObject;
 };
 
 const version: JsonObject = { ext_authz: 'v3', encoding: 'protojson' };
@@ -60,7 +60,7 @@ export function buildInput(
   if (context !== undefined) derived['context'] = context;
   const message = headers === facts.headers ? facts.message : withHeaders(facts.message, headers);
   const document: MutableJsonObject = Object.assign(emptyObject(), message, derived);
-  return { ok: true, input: { text: stringify(document), derived } };
+  return { ok: true, input: { text: stringify(document), document } };
 }
 
 /** HTTP header names have no case (RFC 9110 section 5.1); policies compare the lower-case spelling that Envoy sends. */

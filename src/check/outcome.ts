@@ -60,6 +60,7 @@ export const refusals: { readonly [reason in RefusalReason]: Codes } = {
   out_of_memory: unavailable,
   deadline_expired: unavailable,
   overloaded: unavailable,
+  log_unavailable: unavailable,
   internal_error: unavailable,
 };
 

@@ -25,4 +25,18 @@ export type DescribeContext = (facts: RequestFacts, identity: Identity | undefin
 /** Undefined: the request goes on as it is. */
 export type PassRequestOn = (facts: RequestFacts, identity: Identity | undefined) => PassOn | undefined;
 
-export type RecordDecision = (record: DecisionRecord) => void;
+/** Room that was kept in the log, to be given back with the record. */
+type Room = number;
+
+/** Keeps room for the record of a check that begins; undefined: there is none, and the decision must not be made. */
+export type ReserveRecord = (facts: RequestFacts | undefined) => Room | undefined;
+
+/**
+ * Remembers a decision. A promise when the answer has to wait for that, until `untilMs` (monotonic) at most; it tells
+ * whether the answer may be given, and never rejects.
+ */
+export type RecordDecision = (
+  record: DecisionRecord,
+  room: Room | undefined,
+  untilMs: number,
+) => Promise<boolean> | undefined;

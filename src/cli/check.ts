@@ -3,7 +3,8 @@ import { messageOf } from '../lib/message.ts';
 import type { ExplainedVerdict, Question } from '../model/question.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { clientTlsOf, type TlsFlags, wantsTls } from './client-tls.ts';
-import { type ConfigFlags, readConfiguration } from './configuration.ts';
+import { type ConfigFlags, requireConfiguration } from './configuration.ts';
+import { type Format, headerOf } from './flags.ts';
 import type { AskOffline, AskServer, Io } from './ports.ts';
 
 export type CheckFlags = ConfigFlags &
@@ -17,7 +18,7 @@ export type CheckFlags = ConfigFlags &
     readonly principal?: string;
     readonly request?: string;
     readonly expect?: 'allow' | 'deny';
-    readonly format: 'text' | 'json';
+    readonly format: Format;
   };
 
 type Asking = { readonly offline: AskOffline; readonly server: AskServer };
@@ -42,12 +43,11 @@ async function answerOf(flags: CheckFlags, io: Io, ask: Asking): Promise<Explain
     return ask.server(flags.server, question, wantsTls(flags) ? await clientTlsOf(flags) : undefined);
   }
   if (wantsTls(flags)) throw new Error('--tls and its like are for asking a running server with --server');
-  const loaded = readConfiguration(flags, io.env);
-  if (!loaded.ok) throw new Error(loaded.problems.join('\n'));
+  const config = requireConfiguration(flags, io.env);
   if (flags.bundle.length === 0) throw new Error('give a policy with --bundle, or a running server with --server');
   return ask.offline(
     {
-      config: loaded.config,
+      config,
       apiAddress: '',
       diagnosticAddress: '',
       bundlePaths: flags.bundle,
@@ -72,12 +72,6 @@ function questionOf(flags: CheckFlags): Question {
     principal: flags.principal,
     checkRequest: flags.request === undefined ? undefined : readFileSync(flags.request, 'utf8'),
   };
-}
-
-function headerOf(text: string): readonly [string, string] {
-  const colon = text.indexOf(':');
-  if (colon <= 0) throw new Error(`--header ${text.split(/[:\s]/, 1)[0]}: 'Name: value' expected`);
-  return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
 }
 
 function describe(verdict: ExplainedVerdict): string {

@@ -1,9 +1,11 @@
+import type { Tree } from '../config/discovery.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { DecisionQueries } from '../decisions/query/queries.ts';
 import type { Pipe } from '../lib/channel.ts';
 import type { ClientTls, ExplainedVerdict, Question, Verdict } from '../model/question.ts';
-import type { ModuleReport } from '../policy/admission.ts';
 import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
+import type { BundleCommands } from './bundle/ports.ts';
 
 /** The process as the commands see it; main.ts is the only place that touches the real one. */
 export type Io = {
@@ -46,6 +48,8 @@ export type Settings = {
   readonly env: Io['env'];
   readonly fork: ForkWorker;
   readonly spawnStore: SpawnStore;
+  /** The same configuration, with what was discovered under it. */
+  readonly configure: (discovered: Tree) => LoadedConfig;
 };
 
 export type Running = {
@@ -64,25 +68,10 @@ export type Running = {
 export type StartServer = (settings: Settings) => Promise<Running>;
 
 /** Decides with the policy given, in this process. */
-export type OfflineSettings = Omit<Settings, 'fork' | 'logging' | 'spawnStore'>;
+export type OfflineSettings = Omit<Settings, 'fork' | 'logging' | 'spawnStore' | 'configure'>;
 export type AskOffline = (settings: OfflineSettings, question: Question) => Promise<ExplainedVerdict>;
 /** Asks a running server, without encryption unless told how. */
 export type AskServer = (address: string, question: Question, tls: ClientTls | undefined) => Promise<Verdict>;
-
-/** What `postern bundle inspect` tells. Sizes in bytes. */
-export type BundleReport = {
-  readonly revision: string;
-  readonly roots: readonly string[];
-  /** Their problems are among those of the bundle. */
-  readonly modules: readonly Omit<ModuleReport, 'problems'>[];
-  /** Size of the data as JSON. */
-  readonly data: number;
-  /** Empty when the bundle can serve. */
-  readonly problems: readonly string[];
-};
-
-/** Looks at a bundle file or folder as activation would. Rejects when there is nothing to look at. */
-export type InspectBundle = (file: string, config: Config) => Promise<BundleReport>;
 
 /** Opens a folder of decisions for reading only. Rejects when there is none. */
 export type OpenDecisions = (
@@ -90,9 +79,8 @@ export type OpenDecisions = (
   io: Pick<Io, 'spawnStore' | 'stderr'>,
 ) => Promise<{ readonly queries: DecisionQueries; readonly close: () => Promise<void> }>;
 
-export type Commands = {
+export type Commands = BundleCommands & {
   readonly openDecisions: OpenDecisions;
-  readonly inspectBundle: InspectBundle;
   readonly startServer: StartServer;
   readonly askOffline: AskOffline;
   readonly askServer: AskServer;

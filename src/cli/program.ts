@@ -1,13 +1,12 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { logFormats, logLevels } from '../telemetry/logger.ts';
+import { addBundleCommands } from './bundle/commands.ts';
 import { type CheckFlags, check } from './check.ts';
 import { addDecisionCommands } from './decisions/program.ts';
-import { type InspectFlags, inspect } from './inspect.ts';
+import { collect, formatOption, withConfigFlags } from './flags.ts';
 import type { Commands, Io } from './ports.ts';
 import { type RunFlags, run } from './run.ts';
 import { version } from './version.ts';
-
-const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
 
 /** Runs the command line `args` (without the interpreter and the script). Returns the exit code. */
 export async function runProgram(args: readonly string[], io: Io, commands: Commands): Promise<number> {
@@ -58,18 +57,14 @@ export async function runProgram(args: readonly string[], io: Io, commands: Comm
     .option('--principal <id>', "the workload's identity (source.principal)")
     .option('-r, --request <file>', 'a CheckRequest as JSON, instead of the options above')
     .addOption(new Option('--expect <verdict>', 'exit with 1 when the answer is another').choices(['allow', 'deny']))
-    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
+    .addOption(formatOption())
     .action(async (flags: CheckFlags) => {
       exitCode = await check(flags, io, { offline: commands.askOffline, server: commands.askServer });
     });
 
-  withConfigFlags(program.command('bundle').description('work with bundles').command('inspect'))
-    .description('what is in a bundle, and can it serve?')
-    .argument('<file>', 'a bundle file or directory')
-    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
-    .action(async (file: string, flags: InspectFlags) => {
-      exitCode = await inspect(file, flags, io, commands.inspectBundle);
-    });
+  addBundleCommands(program, io, commands, (code) => {
+    exitCode = code;
+  });
 
   addDecisionCommands(program, io, commands.openDecisions, (code) => (exitCode = code));
 
@@ -94,12 +89,6 @@ const drainSettings = ({ shutdownWaitPeriod: wait, shutdownGracePeriod: grace }:
   ...(wait === undefined ? [] : [`postern.drain.delay_seconds=${wait}`]),
   ...(grace === undefined ? [] : [`postern.drain.timeout_seconds=${grace}`]),
 ];
-
-const withConfigFlags = (command: Command): Command =>
-  command
-    .option('-c, --config-file <file>', "configuration, OPA's YAML")
-    .option('--set <key=value>', 'override one option', collect, [])
-    .option('--set-file <key=path>', "override one option with a file's content", collect, []);
 
 function requireSeconds(text: string): string {
   if (!/^[0-9]{1,8}$/.test(text)) throw new InvalidArgumentError('a number of seconds is expected');

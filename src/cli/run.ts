@@ -1,7 +1,7 @@
 import { messageOf } from '../lib/message.ts';
 import type { LogFormat, Logger, LogLevel } from '../telemetry/logger.ts';
 import { createLogger } from '../telemetry/logger.ts';
-import { type ConfigFlags, readConfiguration } from './configuration.ts';
+import { type ConfigFlags, openConfiguration } from './configuration.ts';
 import type { Io, Running, StartServer } from './ports.ts';
 
 export type RunFlags = ConfigFlags & {
@@ -17,7 +17,8 @@ export type RunFlags = ConfigFlags & {
 /** `postern run`: serves until it is told to stop. Returns the exit code. */
 export async function run(flags: RunFlags, io: Io, startServer: StartServer): Promise<number> {
   const log = createLogger(flags.logLevel, flags.logFormat, io.stderr);
-  const loaded = readConfiguration(flags, io.env);
+  const configure = openConfiguration(flags, io.env);
+  const loaded = configure();
   if (!loaded.ok) {
     for (const problem of loaded.problems) io.stderr.write(`postern: ${problem}\n`);
     io.stderr.write('postern: not started; docs/config.md lists every option\n');
@@ -40,6 +41,7 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
       env: io.env,
       fork: io.fork,
       spawnStore: io.spawnStore,
+      configure,
     });
   } catch (error) {
     io.stderr.write(`postern: not started: ${messageOf(error)}\n`);

@@ -18,6 +18,8 @@ export type DataPlane = {
   readonly check: Check;
   readonly policy: PolicyHolder;
   readonly isReady: () => boolean;
+  /** Whether there are keys of all issuers. */
+  readonly hasKeys: () => boolean;
   /** Of the key sets; undefined where there are none. */
   readonly identityStatus: () => object | undefined;
   readonly keyAges: Observed['keyAges'];
@@ -31,6 +33,8 @@ export type DataPlaneParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly record: CheckParts['record'];
+  /** Given when no decision may be made that cannot be recorded. */
+  readonly reserve?: CheckParts['reserve'];
   /** `isReady` may have changed. */
   readonly onReadiness: () => void;
   /** The process that looks after the keys, if this one does not. */
@@ -70,6 +74,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     pin: policy.pin,
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
+    reserve: parts.reserve,
     record,
     contextOf: context.describe,
     passOnOf: createPassOn(identity),
@@ -87,6 +92,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
     check,
     policy,
     isReady: () => policy.pin() !== undefined && (callers?.isReady() ?? true),
+    hasKeys: () => callers?.isReady() ?? true,
     identityStatus: () => callers?.status(),
     keyAges: callers?.keyAges ?? (() => []),
     keys: callers?.keys ?? new Map(),

@@ -16,7 +16,10 @@ export type Front = {
   readonly setStale: (stale: boolean) => void;
   /** The policy in this process, for the API. */
   readonly pin: () => PreparedPolicy | undefined;
+  /** Whether it listens, and can answer. */
   readonly isReady: () => boolean;
+  /** Whether callers' tokens can be verified. */
+  readonly hasKeys: () => boolean;
   readonly tls: Tls;
   readonly status: () => object;
   readonly keyAges: Observed['keyAges'];
@@ -40,7 +43,8 @@ export function serveHere(basics: ServingParts): Front {
     prepare: plane.policy.prepare,
     setStale: plane.policy.setStale,
     pin: plane.policy.pin,
-    isReady: plane.isReady,
+    isReady: serving.isReady,
+    hasKeys: plane.hasKeys,
     tls,
     status: () => identityStatus(plane.identityStatus()),
     keyAges: plane.keyAges,
@@ -54,12 +58,12 @@ export function serveHere(basics: ServingParts): Front {
 
 /** This process looks after policies and the API, and its workers answer. */
 export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Settings, 'fork' | 'logging'>): Front {
-  const { config, log, env, clock, metrics, instanceId } = basics;
+  const { config, log, env, clock, metrics, instanceId, onReadiness = () => {} } = basics;
   const plane = createDataPlane({
     ...{ config, log, env, clock, metrics },
     // Nobody asks it for decisions.
-    record: () => {},
-    onReadiness: () => {},
+    record: () => undefined,
+    onReadiness,
     onKeys: (issuer) => {
       const keys = plane.keys.get(issuer);
       if (keys !== undefined) group.keysChanged(issuer, keys.state());
@@ -76,12 +80,12 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     settings: { config, instanceId, logging },
     keys: {
       keyStateOf: (issuer) => keysOf(issuer).state(),
-      lookForKeys: (issuer) => keysOf(issuer).lookAgain(),
+      lookForKey: ({ issuer, kid, alg }) => keysOf(issuer).lookFor(kid, alg),
     },
     clock,
     log,
     onLost: metrics.workerLost,
-    onChanged: () => {},
+    onChanged: onReadiness,
   });
   metrics.include(group.metrics);
   const tls = createTls(config.postern.tls, { log, metrics, clock });
@@ -93,11 +97,16 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
       group.setStale(stale);
     },
     pin: plane.policy.pin,
-    isReady: () => plane.policy.pin() !== undefined && group.isReady(),
+    isReady: () => address !== '' && plane.policy.pin() !== undefined && group.isReady(),
+    hasKeys: plane.hasKeys,
     tls,
     status: () => ({ ...identityStatus(plane.identityStatus()), workers: group.status() }),
     keyAges: plane.keyAges,
-    before: [tls.part, plane.policy.part, { name: 'workers', start: group.start, reload: group.reload }],
+    before: [
+      tls.part,
+      plane.policy.part,
+      { name: 'workers', start: group.start, stop: group.stop, reload: group.reload },
+    ],
     after: plane.parts,
     listener: {
       name: 'ext_authz',

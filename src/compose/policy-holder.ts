@@ -16,10 +16,8 @@ export type PolicyHolder = {
   readonly part: Part;
 };
 
-/** Compiling a large module takes its time, and answering one question hardly any. */
-export const FIRST_ANSWER_MS = 5000;
 /** Most time of the built-ins of one evaluation, before and after it is left to a thread of its own, ms. */
-const INLINE_BUILTIN_MS = 2;
+export const INLINE_BUILTIN_MS = 2;
 const BUILTIN_MS = 250;
 
 /** The policy that serves in this process. */
@@ -33,7 +31,6 @@ export function createPolicyHolder(
     limits: limitsOf(config),
     inline: { steps: config.postern.evaluation.inline_steps, builtinMs: INLINE_BUILTIN_MS },
     network: createPolicyNetwork(config, env),
-    firstAnswerMs: FIRST_ANSWER_MS,
   };
   let active: PreparedPolicy | undefined;
   let isStale = false;

@@ -13,6 +13,7 @@ import type { Part } from '../lib/lifecycle.ts';
 import { messageOf } from '../lib/message.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
+import { createDurableLog } from './durable-log.ts';
 import { createTls, type Tls } from './tls.ts';
 
 export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
@@ -23,6 +24,8 @@ export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   /** Where there are several, the file that this process logs to has its number. */
   readonly worker?: number | undefined;
   readonly isDraining: () => boolean;
+  /** Whether it can answer, or a part of it, may have changed. */
+  readonly onReadiness?: (() => void) | undefined;
   /** The process that looks after the keys, if this one does not. */
   readonly holder?: KeyHolder | undefined;
 };
@@ -35,6 +38,7 @@ export type Serving = {
   readonly listener: Part;
   /** Where it listens; empty before. */
   readonly address: () => string;
+  /** Whether it listens and can decide. */
   readonly isReady: () => boolean;
   readonly readinessChanged: () => void;
 };
@@ -46,34 +50,48 @@ export function createServing(parts: ServingParts): Serving {
     metrics.logFailed();
     log.error({ cause: messageOf(error) }, 'the decision log could not be written');
   };
+  const labels = { id: parts.instanceId, version, ...config.labels };
+  const wal = createDurableLog(config.postern.store, { labels, clock, metrics, onError: logFailed });
   const decisionLog = createDecisionLog({
-    labels: { id: parts.instanceId, version, ...config.labels },
+    labels,
     sinks: sinksOf(config, parts.worker, logFailed),
     onDrop: metrics.logDropped,
     onError: logFailed,
     onWritten: metrics.logWritten,
   });
   let server: ExtAuthzServer | undefined;
-  const readinessChanged = (): void => server?.readinessChanged();
+  const readinessChanged = (): void => {
+    server?.readinessChanged();
+    parts.onReadiness?.();
+  };
   const plane = createDataPlane({
     config,
     log,
     env,
     clock,
     metrics,
-    record: (decision) => {
+    reserve: wal?.reserve,
+    record: (decision, room, untilMs) => {
+      const kept = wal?.record(decision, room, untilMs);
       metrics.decided(decision);
       decisionLog.record(decision);
+      return kept;
     },
     onReadiness: readinessChanged,
     holder: parts.holder,
   });
   const tls = createTls(config.postern.tls, { log, metrics, clock });
-  const isReady = (): boolean => !isDraining() && plane.isReady();
+  const canDecide = (): boolean => !isDraining() && plane.isReady();
   return {
     plane,
     tls,
-    decisionLog: { name: 'decision log', stop: decisionLog.stop },
+    decisionLog: {
+      name: 'decision log',
+      start: () => wal?.start(),
+      stop: async () => {
+        await Promise.all([decisionLog.stop(), wal?.stop()]);
+      },
+    },
     listener: {
       name: 'ext_authz',
       start: async () => {
@@ -81,7 +99,7 @@ export function createServing(parts: ServingParts): Serving {
           address: plugin.addr,
           check: plane.check,
           clock,
-          isReady,
+          isReady: canDecide,
           onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
@@ -92,7 +110,7 @@ export function createServing(parts: ServingParts): Serving {
       stop: () => server?.drain(config.postern.drain.timeout_seconds * 1000),
     },
     address: () => server?.address ?? '',
-    isReady,
+    isReady: () => server !== undefined && canDecide(),
     readinessChanged,
   };
 }

@@ -3,11 +3,13 @@ import { Value } from 'typebox/value';
 import { parse } from 'yaml';
 import { messageOf } from '../lib/message.ts';
 import { addressProblems, serviceProblems } from './bundle-addresses.ts';
+import { discoveryBundle, isTree, mergeDiscovered, substituteAll, type Tree } from './discovery.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
-import { type Config, configSchema } from './schema.ts';
+import { type BundleConfig, type Config, configSchema } from './schema.ts';
 import { serviceContradictions, serviceWarnings, unknownCredentials } from './service.ts';
 import { problemsOfKeys, problemsOfSigning } from './signing.ts';
+import { statusProblems } from './status.ts';
 import { fillEndpoints, spiffeContradictions } from './workload-api.ts';
 
 /** What a configuration is made from. */
@@ -19,14 +21,19 @@ export type ConfigSource = {
   readonly setFile: readonly string[];
   readonly readText: (file: string) => string;
   readonly isReadable: (file: string) => boolean;
+  /** Of a discovery bundle: further configuration, under the rest. */
+  readonly discovered?: Tree | undefined;
 };
 
 export type LoadedConfig =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      readonly warnings: readonly string[];
+      /** Keys of what was discovered that the rest has otherwise. */
+      readonly overridden: readonly string[];
+    }
   | { readonly ok: false; readonly problems: readonly string[] };
-
-type Tree = { [key: string]: unknown };
-const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const MAX_ALIASES = 100;
 // The default stops at eight, and whoever starts a server wants to hear of everything at once.
@@ -35,17 +42,18 @@ Settings.Set({ maxErrors: 1000 });
 /** Reads a configuration: every problem at once, each with its path, or one complete frozen value. */
 export function loadConfig(source: ConfigSource): LoadedConfig {
   let tree: Tree;
+  let overridden: readonly string[] = [];
   try {
     const parsed: unknown =
       source.text === undefined ? {} : parse(substitute(source.text, source.env), { maxAliasCount: MAX_ALIASES });
     if (!isTree(parsed ?? {})) return { ok: false, problems: ['the configuration is not a mapping'] };
-    tree = (parsed ?? {}) as Tree;
-    for (const assignment of source.set) applySet(tree, assignment);
-    for (const assignment of source.setFile) applySetFile(tree, assignment, source.readText);
+    const boot = { ...(parsed ?? {}) };
+    for (const assignment of source.set) applySet(boot, assignment);
+    for (const assignment of source.setFile) applySetFile(boot, assignment, source.readText);
+    ({ tree, overridden } = withDiscovered(normalised(boot), source));
   } catch (error) {
     return { ok: false, problems: [messageOf(error)] };
   }
-  normalise(tree);
   fillEndpoints(tree, source.env);
   const refused = unknownCredentials(tree['services']);
   const warnings: string[] = [];
@@ -60,16 +68,24 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
     ok: true,
     config: deepFreeze(config),
     warnings: [...warnings, ...risksIn(config), ...serviceWarnings(config.services)],
+    overridden,
   };
 }
 
 /** OPA takes a list of named services as well as a mapping, and null sections as absent. */
-function normalise(tree: Tree): void {
-  if (Array.isArray(tree['services'])) {
-    const named = tree['services'].filter(isTree).map(({ name, ...rest }) => [String(name), rest] as const);
-    tree['services'] = Object.fromEntries(named);
-  }
-  for (const key of Object.keys(tree)) if (tree[key] === null) delete tree[key];
+function normalised(tree: Tree): Tree {
+  const services = tree['services'];
+  const named = Array.isArray(services)
+    ? { services: Object.fromEntries(services.filter(isTree).map(({ name, ...rest }) => [String(name), rest])) }
+    : {};
+  return Object.fromEntries(Object.entries({ ...tree, ...named }).filter(([, value]) => value !== null));
+}
+
+/** Where discovery looks cannot be discovered. */
+function withDiscovered(boot: Tree, { discovered, env }: ConfigSource): ReturnType<typeof mergeDiscovered> {
+  if (discovered === undefined) return { tree: boot, overridden: [] };
+  const { discovery: _ignored, ...rest } = normalised(substituteAll(discovered, env) as Tree);
+  return mergeDiscovered(rest, boot);
 }
 
 type Schema = {
@@ -97,7 +113,7 @@ function complete(value: unknown, schema: Schema, path: string, warnings: string
   }
   if (!isTree(value)) return value;
   const each = Object.values(schema.patternProperties ?? {})[0];
-  const result: Tree = {};
+  const result: { [key: string]: unknown } = {};
   for (const [key, item] of Object.entries(value)) {
     if (each !== undefined) result[key] = complete(item, each, join(path, key), warnings);
     else if (properties?.[key] !== undefined) continue;
@@ -151,31 +167,22 @@ function contradictionsIn(
   const problems: string[] = [];
   const services = isSound('services') ? Object.keys(config.services) : [];
   if (isSound('services')) problems.push(...Object.entries(config.services).flatMap(serviceProblems));
-  for (const [name, bundle] of isSound('bundles') && isSound('services') ? Object.entries(config.bundles) : []) {
-    const { service, resource, polling } = bundle;
-    if (polling.min_delay_seconds > polling.max_delay_seconds) {
-      problems.push(`bundles.${name}.polling: min_delay_seconds is above max_delay_seconds`);
-    }
-    if (service !== undefined && !services.includes(service)) {
-      problems.push(`bundles.${name}.service: no service is called ${service}`);
-    }
-    problems.push(...addressProblems(name, bundle, config.services));
-    const isAbsolute = resource !== undefined && /^(?:https?|file|s3):\/\//.test(resource);
-    if (service === undefined && !isAbsolute && services.length !== 1) {
-      problems.push(`bundles.${name}.service: needed, because there are ${services.length} services`);
-    }
-    const origin = service === undefined ? undefined : originOf(config.services[service]?.url);
-    if (isAbsolute && /^https?:/.test(resource) && origin !== undefined && originOf(resource) !== origin) {
-      problems.push(`bundles.${name}.resource: not of the origin of its service, whose credentials are for that only`);
-    }
+  if (isSound('bundles') && isSound('services')) {
+    problems.push(
+      ...Object.entries(config.bundles).flatMap(([name, bundle]) => bundleProblems(name, bundle, config.services)),
+    );
   }
+  if (isSound('discovery') && isSound('services')) problems.push(...discoveryProblems(config, isSound('keys')));
   if (isSound('keys')) problems.push(...problemsOfKeys(config.keys));
   if (isSound('keys') && isSound('bundles')) problems.push(...problemsOfSigning(config.bundles, config.keys));
   if (isSound('postern') && isSound('bundles')) {
-    const unknown = config.postern.bundles.allow_rollback.filter((name) => !Object.hasOwn(config.bundles, name));
+    const isKnown = (name: string): boolean =>
+      Object.hasOwn(config.bundles, name) || (name === 'discovery' && config.discovery !== undefined);
+    const unknown = config.postern.bundles.allow_rollback.filter((name) => !isKnown(name));
     problems.push(...unknown.map((name) => `postern.bundles.allow_rollback: no bundle is called ${name}`));
   }
   if (isSound('services') && isSound('keys')) problems.push(...serviceContradictions(config.services, config.keys));
+  if (isSound('services') && isSound('status')) problems.push(...statusProblems(config.status, services));
   const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');
@@ -188,6 +195,10 @@ function contradictionsIn(
     problems.push('postern.identity.rules: paths cannot be relied on while postern.paths is off');
   }
   problems.push(...geoipContradictions(isSound('postern') ? config.postern.context : undefined, isReadable));
+  const tokenFile = isSound('postern') ? config.postern.api.token_file : null;
+  if (tokenFile !== null && !isReadable(tokenFile)) {
+    problems.push(`postern.api.token_file: ${tokenFile} cannot be read`);
+  }
   const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
   if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
   problems.push(...issuerContradictions(identity, isReadable));
@@ -201,6 +212,40 @@ function contradictionsIn(
     problems.push('plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets: bounds must grow');
   }
   return problems;
+}
+
+/** What is wrong with where and how a bundle is looked for. */
+function bundleProblems(name: string, bundle: BundleConfig, services: Config['services']): string[] {
+  const problems: string[] = [];
+  const { service, resource, polling } = bundle;
+  const names = Object.keys(services);
+  if (polling.min_delay_seconds > polling.max_delay_seconds) {
+    problems.push(`bundles.${name}.polling: min_delay_seconds is above max_delay_seconds`);
+  }
+  if (service !== undefined && !names.includes(service)) {
+    problems.push(`bundles.${name}.service: no service is called ${service}`);
+  }
+  problems.push(...addressProblems(name, bundle, services));
+  const isAbsolute = resource !== undefined && /^(?:https?|file|s3):\/\//.test(resource);
+  if (service === undefined && !isAbsolute && names.length !== 1) {
+    problems.push(`bundles.${name}.service: needed, because there are ${names.length} services`);
+  }
+  const origin = service === undefined ? undefined : originOf(services[service]?.url);
+  if (isAbsolute && /^https?:/.test(resource) && origin !== undefined && originOf(resource) !== origin) {
+    problems.push(`bundles.${name}.resource: not of the origin of its service, whose credentials are for that only`);
+  }
+  return problems;
+}
+
+/** The same for the discovery bundle. */
+function discoveryProblems({ discovery, services, keys }: Config, areKeysSound: boolean): string[] {
+  if (discovery === undefined) return [];
+  if (discovery.resource === undefined && discovery.name === undefined) return ['discovery.resource: needed'];
+  const bundle = discoveryBundle(discovery);
+  return [
+    ...bundleProblems('discovery', bundle, services),
+    ...(areKeysSound ? problemsOfSigning({ discovery: bundle }, keys) : []),
+  ].map((problem) => problem.replace('bundles.discovery', 'discovery'));
 }
 
 /** What works as it is written, and needs somebody to have thought of something. */

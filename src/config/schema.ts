@@ -1,7 +1,10 @@
 import Type, { type Static } from 'typebox';
 import { signatureAlgorithms } from '../lib/public-key.ts';
+import { bundle } from './bundle.ts';
+import { discovery } from './discovery.ts';
 import { count, flag, names, nullable, seconds, section, strict, text } from './kinds.ts';
 import { key, service } from './service.ts';
+import { status } from './status.ts';
 import { store } from './store.ts';
 
 /*
@@ -14,56 +17,6 @@ const nullableSection = <T extends Type.TProperties>(description: string, proper
   Type.Union([Type.Object(properties, { additionalProperties: false }), Type.Null()], { description, default: null });
 /** Of the SPIFFE Workload API. */
 const endpoint = (description: string) => text(description, { pattern: '^(?:unix:/|tcp://)' });
-
-const signing = Type.Object(
-  {
-    keyid: Type.Optional(text('The entry of `keys` that counts. Left out: the one that the signature names.')),
-    scope: Type.Optional(text("Scope that the signature must have, instead of the key's.")),
-    exclude_files: Type.Array(text('A pattern.'), {
-      description: 'Files that the signature need not cover, and that anyone may change: `*` and `?` stop at slashes.',
-      default: [],
-      maxItems: 1000,
-    }),
-    allow_unsigned_delta_bundles: flag('Take deltas, which cannot be signed, all the same.', false),
-  },
-  {
-    ...strict,
-    description:
-      'Refuse the bundle unless it is signed, also when this is empty. Without it, `keys` verify what is signed.',
-  },
-);
-
-const bundle = Type.Object({
-  resource: Type.Optional(
-    text(
-      'Path below the service, or a whole URL of the same origin, `s3://BUCKET/KEY` or `file:///…`; with `type: oci` the image. `bundles/NAME` when left out, as OPA has it.',
-    ),
-  ),
-  service: Type.Optional(text('Name of an entry of `services`. Optional when there is exactly one.')),
-  polling: section({
-    min_delay_seconds: seconds('Shortest delay between two polls.', 60, 0.01),
-    max_delay_seconds: seconds('Longest delay between two polls.', 120, 0.01),
-    long_polling_timeout_seconds: Type.Optional(
-      Type.Integer({
-        description:
-          'Ask the server to wait this long for something new. It is asked again at once when its bundles have the type `application/vnd.openpolicyagent.bundles`.',
-        minimum: 1,
-        maximum: 86_400,
-      }),
-    ),
-    superseded_etag_ttl_seconds: seconds(
-      'How long the ETags of replaced versions are sent too, so that a replica that lags behind does not bring one back.',
-      0,
-    ),
-  }),
-  trigger: Type.Union([Type.Literal('periodic'), Type.Literal('manual')], {
-    description: '`manual`: no polling; the bundle is looked for on demand only.',
-    default: 'periodic',
-  }),
-  signing: Type.Optional(signing),
-  persist: flag('Keep the last good version in `persistence_directory`, for a start without the server.', false),
-  size_limit_bytes: count('Refuse a bundle whose unpacked content is larger.', 209_715_200, 1, 2_147_483_647),
-});
 
 const extAuthz = section({
   addr: text('Where the ext_authz gRPC server listens: `HOST:PORT`, `:PORT`, `grpc://HOST:PORT` or `unix:///PATH`.', {
@@ -110,7 +63,10 @@ const issuer = Type.Object(
         { description: 'The key set itself: a mapping with `keys`.' },
       ),
     ),
-    discovery: flag('Find the key set through `/.well-known/openid-configuration` below the issuer.', false),
+    discovery: flag(
+      'Find the key set through `/.well-known/openid-configuration` below the issuer (OpenID Connect Discovery), else through `/.well-known/oauth-authorization-server` (RFC 8414).',
+      false,
+    ),
     jwks_mirrors: Type.Array(text('Where the same key set is, too.', { pattern: '^https?://' }), {
       description: 'Further places of the key set, asked in this order when the first one fails.',
       default: [],
@@ -446,6 +402,14 @@ const postern = section(
       },
       strict,
     ),
+    api: section(
+      {
+        token_file: nullable(
+          'File with the bearer token that administrative calls of the API need. Without it they are for those on this machine, if the API is on loopback or a unix socket, and for nobody otherwise.',
+        ),
+      },
+      strict,
+    ),
     decision_file: Type.Optional(
       Type.Object(
         {
@@ -491,15 +455,18 @@ export const configSchema = Type.Object({
     }),
   }),
   default_decision: text('What `POST /` on the API asks.', { default: 'system/main' }),
+  discovery: Type.Optional(discovery),
+  status: Type.Optional(status),
   decision_logs: section({ console: flag('Write each decision to standard output.', false) }),
   plugins: section({ envoy_ext_authz_grpc: extAuthz }),
   postern,
 });
 
 export type Config = Static<typeof configSchema>;
-export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
-export type BundleConfig = Static<typeof bundle>;
 export type { S3SigningConfig } from './aws.ts';
+export type { BundleConfig } from './bundle.ts';
+export type { DiscoveryConfig } from './discovery.ts';
+export type { KeyConfig, ServiceConfig, SigningKeyConfig } from './service.ts';
 export type { StoreConfig } from './store.ts';
 export type S3Config = Config['postern']['s3'];
 export type IdentityConfig = Static<typeof identity>;

@@ -4,57 +4,69 @@ import type { DecisionRecord, PhaseTimings } from '../model/record.ts';
 import { emptyObject, isObject, stringify } from '../values/json.ts';
 import { type Redacted, redact } from './redact.ts';
 import { scrub } from './scrub.ts';
+import { timestampOf } from './timestamp.ts';
 import { traceContextOf } from './trace.ts';
 
+/** How much of the input is written: all but secrets, all but bodies and secrets, or nothing. */
+export type InputMode = 'full' | 'masked' | 'off';
 export type Labels = { readonly [name: string]: string };
 
 /**
  * Writes decisions as OPA's decision log events (EventV1 in open-policy-agent/opa v1/plugins/logs/plugin.go), one line
  * of JSON without its line end. What OPA has no key for stands under `custom`. Secrets are gone when this returns.
  */
-export function createEventWriter(labels: Labels): (record: DecisionRecord) => string {
-  const shared: JsonObject = Object.assign(emptyObject(), labels);
-  return (record) => stringify(eventOf(record, shared));
+export function createEventWriter(labels: Labels, input: InputMode = 'masked'): (record: DecisionRecord) => string {
+  const labelsText = stringify(labels);
+  const bundlesOf = remembered(bundlesText);
+  const quotedPath = remembered(stringify);
+  return (record) => {
+    const { facts, path } = record;
+    const redacted = redact(
+      {
+        input: record.document ?? facts?.message,
+        text: record.text,
+        result: record.result,
+        observed: record.observed,
+        reasons: record.policyReasons,
+        cause: record.cause,
+      },
+      input,
+    );
+    const trace = facts === undefined ? undefined : traceContextOf(facts);
+    return (
+      `{"labels":${labelsText},"decision_id":${stringify(record.decisionId)}` +
+      (trace === undefined ? '' : `,"trace_id":"${trace.traceId}","span_id":"${trace.spanId}"`) +
+      field('bundles', bundlesOf(record.revisions)) +
+      (path === '' ? '' : `,"path":${quotedPath(path)}`) +
+      (redacted.text === undefined ? valueField('input', redacted.input) : `,"input":${redacted.text}`) +
+      valueField('result', redacted.result) +
+      valueField('nd_builtin_cache', redacted.observed) +
+      (redacted.erased.length === 0 ? '' : `,"erased":${stringify(redacted.erased)}`) +
+      (redacted.masked.length === 0 ? '' : `,"masked":${stringify(redacted.masked)}`) +
+      valueField('error', errorOf(record, redacted.cause)) +
+      `,"timestamp":"${timestampOf(record.timeMs)}","metrics":${metricsOf(record.timings)},"custom":${customOf(record, redacted)}}`
+    );
+  };
 }
 
-function eventOf(record: DecisionRecord, labels: JsonObject): JsonObject {
-  const { facts } = record;
-  const redacted = redact({
-    input: facts === undefined ? undefined : Object.assign(emptyObject(), facts.message, record.derived),
-    result: record.result,
-    reasons: record.policyReasons,
-    cause: record.cause,
-  });
-  const trace = facts === undefined ? undefined : traceContextOf(facts);
-  return compact({
-    labels,
-    decision_id: record.decisionId,
-    trace_id: trace?.traceId,
-    span_id: trace?.spanId,
-    bundles: bundlesOf(record.revisions),
-    path: record.path === '' ? undefined : record.path,
-    input: redacted.input,
-    result: redacted.result,
-    erased: redacted.erased.length === 0 ? undefined : redacted.erased,
-    masked: redacted.masked.length === 0 ? undefined : redacted.masked,
-    error: errorOf(record, redacted.cause),
-    timestamp: timestampOf(record.timeMs),
-    metrics: metricsOf(record.timings),
-    custom: customOf(record, redacted),
-  });
+/** The last answer, for what hardly ever changes. */
+function remembered<K, V>(make: (key: K) => V): (key: K) => V {
+  let last: { readonly key: K; readonly value: V } | undefined;
+  return (key) => {
+    if (last?.key !== key) last = { key, value: make(key) };
+    return last.value;
+  };
 }
 
-/** Without the keys that have no value (Go's `omitempty`). */
-function compact(entries: { readonly [key: string]: Json | undefined }): JsonObject {
-  const object: MutableJsonObject = emptyObject();
-  for (const [key, value] of Object.entries(entries)) if (value !== undefined) object[key] = value;
-  return object;
-}
+/** A member behind others; without a value (Go's `omitempty`) there is none. */
+const field = (name: string, text: string | undefined): string => (text === undefined ? '' : `,"${name}":${text}`);
+const valueField = (name: string, value: Json | undefined): string =>
+  value === undefined ? '' : `,"${name}":${stringify(value)}`;
 
-function bundlesOf(revisions: DecisionRecord['revisions']): JsonObject | undefined {
+function bundlesText(revisions: DecisionRecord['revisions']): string | undefined {
   const bundles: MutableJsonObject = emptyObject();
   for (const [name, revision] of Object.entries(revisions)) bundles[name] = revision === '' ? {} : { revision };
-  return Object.keys(bundles).length === 0 ? undefined : bundles;
+  return Object.keys(bundles).length === 0 ? undefined : stringify(bundles);
 }
 
 function errorOf(record: DecisionRecord, cause: string | undefined): JsonObject | undefined {
@@ -62,55 +74,38 @@ function errorOf(record: DecisionRecord, cause: string | undefined): JsonObject 
   return { code: record.reason, message: cause ?? record.reason };
 }
 
-/** RFC 3339 with nine digits of a second; ms carry six digits of fraction at most. */
-function timestampOf(timeMs: number): string {
-  const wholeMs = Math.floor(timeMs);
-  const nanos = Math.min(999_999, Math.round((timeMs - wholeMs) * 1e6));
-  return `${new Date(wholeMs).toISOString().slice(0, -1)}${String(nanos).padStart(6, '0')}Z`;
-}
-
-const nanosOf = (ms: number): number | undefined => (ms > 0 ? Math.round(ms * 1e6) : undefined);
+const nanosField = (name: string, ms: number): string => (ms > 0 ? `"${name}":${Math.round(ms * 1e6)},` : '');
 const microsOf = (ms: number): number => Math.round(ms * 1e3);
 
 /** Timers in ns, as OPA names them; one that was not started is not there. */
-const metricsOf = (timings: PhaseTimings): JsonObject =>
-  compact({
-    timer_postern_identity_ns: nanosOf(timings.identityMs),
-    timer_postern_input_ns: nanosOf(timings.inputMs),
-    timer_rego_query_eval_ns: nanosOf(timings.evaluationMs),
-    timer_server_handler_ns: Math.round(timings.totalMs * 1e6),
-  });
+const metricsOf = (timings: PhaseTimings): string =>
+  `{${nanosField('timer_postern_identity_ns', timings.identityMs)}${nanosField('timer_postern_input_ns', timings.inputMs)}${nanosField('timer_rego_query_eval_ns', timings.evaluationMs)}"timer_server_handler_ns":${Math.round(timings.totalMs * 1e6)}}`;
 
-function customOf(record: DecisionRecord, redacted: Redacted): JsonObject {
+function customOf(record: DecisionRecord, redacted: Redacted): string {
   const { facts, identity, timings } = record;
-  return compact({
-    reason: record.reason,
-    reasons: redacted.reasons.length === 0 ? undefined : redacted.reasons,
-    outcome: record.outcome,
-    http_status: record.httpStatus,
-    subject: scrubbed(identity?.subject),
-    issuer: scrubbed(identity?.issuer),
-    method: scrubbed(facts?.method),
-    host: scrubbed(facts?.host),
-    client_ip: scrubbed(facts === undefined ? undefined : clientAddress(facts)),
-    dry_run: record.dryRun,
-    phases: {
-      identity_us: microsOf(timings.identityMs),
-      input_us: microsOf(timings.inputMs),
-      eval_us: microsOf(timings.evaluationMs),
-      total_us: microsOf(timings.totalMs),
-    },
-  });
+  return (
+    `{"reason":"${record.reason}"` +
+    (redacted.reasons.length === 0 ? '' : `,"reasons":${stringify(redacted.reasons)}`) +
+    `,"outcome":"${record.outcome}","http_status":${record.httpStatus}` +
+    scrubbedField('subject', identity?.subject) +
+    scrubbedField('issuer', identity?.issuer) +
+    scrubbedField('method', facts?.method) +
+    scrubbedField('host', facts?.host) +
+    scrubbedField('client_ip', facts === undefined ? undefined : clientAddress(facts)) +
+    `,"dry_run":${record.dryRun}${record.cancelled ? ',"cancelled":true' : ''}` +
+    `,"phases":{"identity_us":${microsOf(timings.identityMs)},"input_us":${microsOf(timings.inputMs)}` +
+    `,"eval_us":${microsOf(timings.evaluationMs)},"total_us":${microsOf(timings.totalMs)}}}`
+  );
 }
 
-const scrubbed = (text: string | undefined): string | undefined =>
-  text === undefined || text === '' ? undefined : scrub(text);
+const scrubbedField = (name: string, text: string | undefined): string =>
+  text === undefined || text === '' ? '' : `,"${name}":${stringify(scrub(text))}`;
+
+const CLIENT_ADDRESS = ['attributes', 'source', 'address', 'socketAddress', 'address'] as const;
 
 /** `attributes.source.address.socketAddress.address` (envoy.config.core.v3.SocketAddress). */
 function clientAddress(facts: RequestFacts): string | undefined {
   let value: Json | undefined = facts.message;
-  for (const name of ['attributes', 'source', 'address', 'socketAddress', 'address']) {
-    value = isObject(value) ? value[name] : undefined;
-  }
+  for (const name of CLIENT_ADDRESS) value = isObject(value) ? value[name] : undefined;
   return typeof value === 'string' ? value : undefined;
 }

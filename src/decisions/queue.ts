@@ -1,14 +1,14 @@
 import type { Clock } from '../lib/clock.ts';
-import type { RequestFacts } from '../model/facts.ts';
+import { createFifo } from '../lib/fifo.ts';
+import { quietly, within } from '../lib/quietly.ts';
 import type { DecisionRecord } from '../model/record.ts';
 import { createLane, type Lane } from './lane.ts';
 import type { Sink } from './sinks/sink.ts';
+import { weigh } from './weight.ts';
 
 /** What one turn of the event loop may take: records, ms. */
 const MAX_TURN_RECORDS = 50;
 const MAX_TURN_MS = 2;
-/** What a record weighs beside the texts that its client chose, bytes. */
-const BASE_WEIGHT = 2048;
 
 export type QueueOptions = {
   readonly toLine: (record: DecisionRecord) => string;
@@ -97,7 +97,7 @@ export function createQueue(options: QueueOptions): Queue {
 
   function push(record: DecisionRecord): void {
     if (lanes.length === 0) return;
-    const own = weigh(record.facts);
+    const own = weigh(record);
     const isFull = entries.size() >= capacity || weight + own > options.maxWeight;
     if (isFull || stopping !== undefined) onDrop(1);
     else {
@@ -137,56 +137,4 @@ export function createQueue(options: QueueOptions): Queue {
   }
 
   return { push, flush, stop: () => (stopping ??= end()) };
-}
-
-/** First in, first out; what was taken is no longer referred to. */
-function createFifo<T>() {
-  let incoming: T[] = [];
-  let outgoing: T[] = [];
-  return {
-    size: (): number => incoming.length + outgoing.length,
-    add: (item: T): void => {
-      incoming.push(item);
-    },
-    take: (): T | undefined => {
-      if (outgoing.length === 0) {
-        outgoing = incoming.reverse();
-        incoming = [];
-      }
-      return outgoing.pop();
-    },
-    clear: (): void => {
-      incoming = [];
-      outgoing = [];
-    },
-  };
-}
-
-/** A bound on memory needs no more than the texts whose length a client chooses; bodies are also there parsed. */
-function weigh(facts: RequestFacts | undefined): number {
-  if (facts === undefined) return BASE_WEIGHT;
-  let weight = BASE_WEIGHT + facts.path.length * 2 + facts.body.length * 3 + facts.rawBody.byteLength * 4;
-  for (const name in facts.headers) weight += name.length + (facts.headers[name]?.length ?? 0);
-  for (const [name, value] of facts.headerList) weight += name.length + value.length * 2;
-  return weight;
-}
-
-/** A callback that fails must not change an answer. */
-function quietly<A extends readonly unknown[]>(callback: (...args: A) => void): (...args: A) => void {
-  return (...args) => {
-    try {
-      callback(...args);
-    } catch {
-      // Nobody is left to tell.
-    }
-  };
-}
-
-async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  await Promise.race([work, timeout]);
-  clearTimeout(timer);
 }

@@ -1,7 +1,9 @@
-import type { Json, JsonObject } from '../model/json.ts';
-import { emptyObject, isObject, stringify } from '../values/json.ts';
+import type { Observation } from '../model/evaluation.ts';
+import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
+import { emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
-import { plain, type Region } from './regions.ts';
+import { redactText, segment } from './redact-text.ts';
+import { type Region, regions } from './regions.ts';
 import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
 
 const MAX_DEPTH = 64;
@@ -15,13 +17,20 @@ const MAX_REASONS = 100;
 
 export type Redactable = {
   readonly input: Json | undefined;
+  /** The same as JSON text, if there is such a text already. */
+  readonly text?: string | undefined;
   readonly result: Json | undefined;
+  readonly observed?: readonly Observation[];
   readonly reasons: readonly string[];
   readonly cause: string | undefined;
 };
 
 /** Copies without secrets. `masked` and `erased` hold JSON pointers (RFC 6901) as OPA's decision log has them. */
-export type Redacted = Redactable & {
+export type Redacted = Omit<Redactable, 'observed'> & {
+  /** The input, where it could be redacted in its text; `input` is undefined then. */
+  readonly text: string | undefined;
+  /** By built-in and by its arguments as JSON text, as OPA's `nd_builtin_cache` has it. */
+  readonly observed: JsonObject | undefined;
   /** Where a value (or the key itself) was replaced, wholly or in part. */
   readonly masked: readonly string[];
   /** Objects and lists that lost entries because the document is too large. */
@@ -30,6 +39,7 @@ export type Redacted = Redactable & {
 
 /** One pass over what belongs to one decision, and what is left of its bounds. */
 type Pass = {
+  readonly plain: Region;
   secrets: readonly string[];
   readonly known: KnownSecrets;
   readonly masked: string[];
@@ -44,8 +54,9 @@ type Pass = {
  * query parameters and body keys, raw bodies, whatever looks like a JWT; in the policy's words also every secret of
  * this request that it repeats. Bounded in depth, count and text.
  */
-export function redact(parts: Redactable): Redacted {
+export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'masked'): Redacted {
   const pass: Pass = {
+    plain: regions[mode === 'full' ? 'full' : 'masked'],
     secrets: [],
     known: createKnownSecrets(),
     masked: [],
@@ -54,21 +65,37 @@ export function redact(parts: Redactable): Redacted {
     text: 0,
     pointerText: MAX_POINTER_TEXT,
   };
-  const input = copyPart(parts.input, '/input', pass);
+  const observations = parts.observed ?? [];
   const speaks =
+    observations.length > 0 ||
     parts.reasons.length > 0 ||
     parts.cause !== undefined ||
     (parts.result !== undefined && typeof parts.result !== 'boolean');
+  // Without the input nobody sees what is masked in it, but the policy may repeat it.
+  const isUnseen = mode === 'off' && !speaks;
+  const text = isUnseen || parts.text === undefined ? undefined : redactedText(parts.text, speaks, pass);
+  const input = isUnseen || text !== undefined ? undefined : copyPart(parts.input, '/input', pass);
+  if (mode === 'off') pass.masked.length = pass.erased.length = 0;
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
   if (speaks) pass.secrets = pass.known.spellings();
   const result = copyPart(parts.result, '/result', pass);
+  const observed = observations.length === 0 ? undefined : copyObserved(observations, pass);
   refill(pass);
   const reasons = parts.reasons
     .slice(0, MAX_REASONS)
-    .map((reason, i) => copyText(reason, plain, `/custom/reasons/${i}`, pass));
+    .map((reason, i) => copyText(reason, pass.plain, `/custom/reasons/${i}`, pass));
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
-  return { input, result, reasons, cause, masked: pass.masked, erased: pass.erased };
+  return {
+    input: mode === 'off' ? undefined : input,
+    text: mode === 'off' ? undefined : text,
+    result,
+    observed,
+    reasons,
+    cause,
+    masked: pass.masked,
+    erased: pass.erased,
+  };
 }
 
 /** Each part has the bounds for itself: a large input must not cost the policy's words. */
@@ -79,7 +106,28 @@ function refill(pass: Pass): void {
 
 function copyPart(part: Json | undefined, pointer: string, pass: Pass): Json | undefined {
   refill(pass);
-  return part === undefined ? undefined : copy(part, plain, pointer, 0, pass);
+  return part === undefined ? undefined : copy(part, pass.plain, pointer, 0, pass);
+}
+
+function redactedText(text: string, speaks: boolean, pass: Pass): string | undefined {
+  const redacted = redactText(text, pass.plain, '/input');
+  if (redacted === undefined) return undefined;
+  for (const pointer of redacted.masked) note(pass.masked, pointer, pass);
+  // Most policies answer with a boolean, and then nobody asks.
+  if (speaks) for (const { key, text: value } of redacted.hidden) learnHidden(key, parseExact(value), pass);
+  return redacted.text;
+}
+
+function copyObserved(observed: readonly Observation[], pass: Pass): JsonObject {
+  const byBuiltin: { [builtin: string]: MutableJsonObject } = {};
+  for (const { builtin, args, answer } of observed) {
+    const pointer = `/nd_builtin_cache/${segment(builtin)}`;
+    // The arguments are a key here, and a pointer to it would repeat them.
+    const key = stringify(copyPart(args, pointer, pass) ?? []);
+    byBuiltin[builtin] ??= emptyObject();
+    byBuiltin[builtin][key] = copyPart(answer, pointer, pass) ?? null;
+  }
+  return byBuiltin;
 }
 
 function copy(value: Json, region: Region, pointer: string, depth: number, pass: Pass): Json {
@@ -145,7 +193,10 @@ function pairName(from: JsonObject): string | undefined {
 }
 
 /** `max_tokens: 100` of a language model's API is a number of tokens, not a token. */
-const isCount = (name: string, value: Json): boolean => typeof value === 'number' && /tokens$/i.test(name);
+const isCount = (name: string, value: Json): boolean => isNumber(value) && /tokens$/i.test(name);
+const isNumber = (value: Json): boolean =>
+  typeof value === 'number' ||
+  (typeof value === 'object' && value !== null && !Array.isArray(value) && !isObject(value));
 
 function copyKey(key: string, to: JsonObject, pass: Pass): string {
   pass.text -= key.length;
@@ -156,13 +207,17 @@ function copyKey(key: string, to: JsonObject, pass: Pass): string {
 
 function hide(key: string, value: Json, pointer: string, pass: Pass): Json {
   if (value === null || typeof value === 'boolean') return value;
-  if (key === 'body' && typeof value === 'string') pass.known.learnWhole(value);
-  else if (key === 'rawBody' && typeof value === 'string') pass.known.learnWhole(textOf(value));
-  else if (key === 'rawValue' && typeof value === 'string') pass.known.learn(textOf(value));
-  else learn(value, 0, pass.known);
+  learnHidden(key, value, pass);
   note(pass.masked, pointer, pass);
   // A list stays a list for those who read parsed_query or a form.
   return Array.isArray(value) ? [REDACTED] : REDACTED;
+}
+
+function learnHidden(key: string, value: Json, { known }: Pass): void {
+  if (key === 'body' && typeof value === 'string') known.learnWhole(value);
+  else if (key === 'rawBody' && typeof value === 'string') known.learnWhole(textOf(value));
+  else if (key === 'rawValue' && typeof value === 'string') known.learn(textOf(value));
+  else learn(value, 0, known);
 }
 
 const textOf = (base64: string): string =>
@@ -187,10 +242,4 @@ function truncated(pointer: string, pass: Pass): string {
 function note(list: string[], pointer: string, pass: Pass): void {
   pass.pointerText -= pointer.length;
   if (pass.pointerText >= 0 && list.length < MAX_POINTERS && list.at(-1) !== pointer) list.push(pointer);
-}
-
-/** RFC 6901 section 3. */
-function segment(key: string): string {
-  if (!key.includes('~') && !key.includes('/')) return key;
-  return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }

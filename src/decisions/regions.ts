@@ -8,52 +8,58 @@ export type Region = {
   readonly below: (name: string) => Region;
 };
 
-const never = (): boolean => false;
-const leaf = (scrubText: Region['scrub']): Region => {
-  const region: Region = { isSecret: never, scrub: scrubText, below: () => region };
-  return region;
-};
+/** The whole document. What it holds under known names is read as in `input`, since policies repeat parts of it. */
+export const regions = { masked: createRegions(false), full: createRegions(true) } as const;
 
-const target = leaf(scrubTarget);
-const base64 = leaf(scrubBase64);
+function createRegions(keepsBodies: boolean): Region {
+  const never = (): boolean => false;
+  const leaf = (scrubText: Region['scrub']): Region => {
+    const region: Region = { isSecret: never, scrub: scrubText, below: () => region };
+    return region;
+  };
 
-const body: Region = { isSecret: isSecretParameter, scrub, below: () => body };
-const query: Region = { isSecret: isSecretParameter, scrub, below: () => query };
-/** A map of headers, a list of maps, or Envoy's list of `{key, value, rawValue}`. */
-const headers: Region = {
-  isSecret: isSecretHeader,
-  scrub,
-  below: (name) => (name === 'rawValue' ? base64 : name === ':path' ? target : headers),
-};
-/** Raw text cannot be redacted safely, so bodies go as a whole. */
-const http: Region = {
-  isSecret: (name) => name === 'body' || name === 'rawBody',
-  scrub,
-  below: (name) => byName.get(name) ?? plain,
-};
-/** google.protobuf.Any: `value` is bytes of an unknown message. */
-const any: Region = { isSecret: (name) => name === 'value', scrub, below: () => plain };
-const typedMetadata: Region = { isSecret: never, scrub, below: () => any };
-/** Its `token` describes the token that was verified and does not hold it. */
-const identity: Region = { isSecret: never, scrub, below: () => plain };
+  const target = leaf(scrubTarget);
+  const base64 = leaf(scrubBase64);
 
-/** A document without a region of its own. What it holds under the names below is read as in `input`, since policies repeat parts of it. */
-export const plain: Region = {
-  isSecret: (name) => isSecretName(name) || name === 'rawBody',
-  scrub,
-  below: (name) => byName.get(name) ?? plain,
-};
+  const body: Region = { isSecret: isSecretParameter, scrub, below: () => body };
+  const query: Region = { isSecret: isSecretParameter, scrub, below: () => query };
+  /** A map of headers, a list of maps, or Envoy's list of `{key, value, rawValue}`. */
+  const headers: Region = {
+    isSecret: isSecretHeader,
+    scrub,
+    below: (name) => (name === 'rawValue' ? base64 : name === ':path' ? target : headers),
+  };
+  /** Raw text cannot be redacted safely, so bodies go as a whole. */
+  const http: Region = {
+    isSecret: (name) => !keepsBodies && (name === 'body' || name === 'rawBody'),
+    scrub,
+    below: (name) => byName.get(name) ?? plain,
+  };
+  /** google.protobuf.Any: `value` is bytes of an unknown message. */
+  const any: Region = { isSecret: (name) => name === 'value', scrub, below: () => plain };
+  const typedMetadata: Region = { isSecret: never, scrub, below: () => any };
+  /** Its `token` describes the token that was verified and does not hold it. */
+  const identity: Region = { isSecret: never, scrub, below: () => plain };
 
-const byName: ReadonlyMap<string, Region> = new Map([
-  ['http', http],
-  ['headers', headers],
-  ['headerMap', headers],
-  ['response_headers_to_add', headers],
-  ['rawValue', base64],
-  ['path', target],
-  ['parsed_query', query],
-  ['query_parameters_to_set', query],
-  ['parsed_body', body],
-  ['typedFilterMetadata', typedMetadata],
-  ['identity', identity],
-]);
+  const plain: Region = {
+    isSecret: (name) => isSecretName(name) || (!keepsBodies && name === 'rawBody'),
+    scrub,
+    below: (name) => byName.get(name) ?? plain,
+  };
+
+  const byName: ReadonlyMap<string, Region> = new Map<string, Region>([
+    ['http', http],
+    ['headers', headers],
+    ['headerMap', headers],
+    ['response_headers_to_add', headers],
+    ['rawValue', base64],
+    ['rawBody', base64],
+    ['path', target],
+    ['parsed_query', query],
+    ['query_parameters_to_set', query],
+    ['parsed_body', body],
+    ['typedFilterMetadata', typedMetadata],
+    ['identity', identity],
+  ]);
+  return plain;
+}

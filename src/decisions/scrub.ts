@@ -15,6 +15,11 @@ const MIN_NAME = 3;
 
 /** Only a text that has one of these can hold something that is looked for below. */
 const SUSPICIOUS = /[=%"@]|ey[AJ]|ew[0ko]|(?:bearer|basic|dpop|negotiate|apikey|token)[\s+]/i;
+/**
+ * The same for text inside JSON text, where what is escaped has a backslash; with a memory of where it was. What follows a
+ * scheme is looked for first, as there is less of it.
+ */
+export const SUSPICIOUS_IN_JSON = /[=%@\\]|ey[AJ]|ew[0ko]|(?<=bearer|basic|dpop|negotiate|apikey|token)[\s+]/gi;
 const TOKEN_RUN = /[A-Za-z0-9_.=-]{16,}/g;
 /** How base64url of a JOSE header starts when whitespace stands after its brace. */
 const SPACED_HEADER = /^(?:eyA|ewo|ew0|ewk)/;

@@ -80,7 +80,7 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   server.addService(authorizationService, {
     check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
       const deadline = Number(call.metadata.get(DEADLINE_KEY)[0]);
-      void answer(read(call.request), deadline).then((response) => reply(null, response));
+      void answer(read(call.request), deadline, () => call.cancelled).then((response) => reply(null, response));
     },
   });
   server.addService(healthService, { ...health.handlers });
@@ -124,10 +124,12 @@ function refuseHere({ clock, onRefused }: ServerOptions, reason: RefusalReason):
 type Request = Parameters<Check>[0]['request'];
 
 /** A request to CheckResponse bytes. Never rejects. */
-function createAnswer(options: ServerOptions): (request: Request, deadlineMs: number) => Promise<Buffer> {
-  return async (request, deadlineMs) => {
+function createAnswer(
+  options: ServerOptions,
+): (request: Request, deadlineMs: number, isCancelled?: () => boolean) => Promise<Buffer> {
+  return async (request, deadlineMs, isCancelled = () => false) => {
     try {
-      const response = writeResponse(await options.check({ request, deadlineMs }));
+      const response = writeResponse(await options.check({ request, deadlineMs, isCancelled }));
       return response.length <= options.maxSendBytes ? response : refuseHere(options, 'decision_invalid');
     } catch {
       return refuseHere(options, 'internal_error');

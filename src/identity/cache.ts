@@ -6,32 +6,39 @@ import type { Identity } from '../model/identity.ts';
 const MAX_ENTRIES = 10_000;
 const MAX_AGE_MS = 300_000;
 
-type Entry = { readonly identity: Identity; readonly issuer: string };
+/** Wall clock, ms since the epoch; the end is no part of it. A clock may be set back as well as forward. */
+export type Validity = { readonly fromMs: number; readonly untilMs: number };
+type Entry = {
+  readonly identity: Identity;
+  readonly issuer: string;
+  readonly valid: Validity;
+  readonly agesAt: number;
+};
 
 /** Identities of verified tokens, by the token's digest; nothing else is remembered, no refusal either. */
 export type TokenCache = {
   readonly get: (token: string) => Identity | undefined;
-  /** Keeps it until the token expires (wall clock, ms), or five minutes. */
-  readonly set: (token: string, issuer: string, identity: Identity, expiresAtMs: number) => void;
+  /** Answers while the token is valid, for five minutes at most. */
+  readonly set: (token: string, issuer: string, identity: Identity, valid: Validity) => void;
   readonly forgetIssuer: (issuer: string) => void;
 };
 
 export function createTokenCache(clock: Clock): TokenCache {
-  const entries = new LRUCache<string, Entry & { readonly untilMs: number; readonly agesAt: number }>({
-    max: MAX_ENTRIES,
-  });
+  const entries = new LRUCache<string, Entry>({ max: MAX_ENTRIES });
   const digest = (token: string): string => hash('sha256', token, 'base64');
   return {
     get: (token) => {
       const key = digest(token);
       const entry = entries.get(key);
       if (entry === undefined) return undefined;
-      if (clock.wallMs() < entry.untilMs && clock.monotonicMs() < entry.agesAt) return entry.identity;
+      const now = clock.wallMs();
+      const { fromMs, untilMs } = entry.valid;
+      if (now >= fromMs && now < untilMs && clock.monotonicMs() < entry.agesAt) return entry.identity;
       entries.delete(key);
       return undefined;
     },
-    set: (token, issuer, identity, untilMs) => {
-      entries.set(digest(token), { identity, issuer, untilMs, agesAt: clock.monotonicMs() + MAX_AGE_MS });
+    set: (token, issuer, identity, valid) => {
+      entries.set(digest(token), { identity, issuer, valid, agesAt: clock.monotonicMs() + MAX_AGE_MS });
     },
     forgetIssuer: (issuer) => {
       for (const [key, entry] of entries.entries()) if (entry.issuer === issuer) entries.delete(key);

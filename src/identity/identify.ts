@@ -5,7 +5,7 @@ import { onlyHeader } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity, IdentityResult, TokenPlace, Workload } from '../model/identity.ts';
 import type { JsonObject } from '../model/json.ts';
-import { oddityOf } from './bearer.ts';
+import { malformed, tooLarge } from './bearer.ts';
 import { createTokenCache } from './cache.ts';
 import { checkClaims, checkType, TokenError } from './claims.ts';
 import { createJwks, type Jwks, type JwksOptions } from './jwks.ts';
@@ -15,7 +15,7 @@ import { createKeyStore } from './key-store.ts';
 import { createRules } from './rules.ts';
 import { createSharedJwks, type KeyHolder } from './shared-jwks.ts';
 import { workloadOf } from './spiffe.ts';
-import { readTokenPart } from './token-json.ts';
+import { peekTokenPart, readTokenPart } from './token-json.ts';
 import { tokensOf } from './token-source.ts';
 import { KeysUnavailable, verifySignature } from './verify.ts';
 import { identifyVouched } from './vouched.ts';
@@ -101,17 +101,18 @@ export function createIdentify(options: IdentifyOptions): Identification {
   async function verify(token: string): Promise<IdentityResult> {
     try {
       const [head = '', body = ''] = token.split('.');
-      const header = readTokenPart(head);
-      const claims = readTokenPart(body);
-      const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined;
+      const header = peekTokenPart(head);
+      const { iss } = peekTokenPart(body);
+      const issuer = typeof iss === 'string' ? issuers.get(iss) : undefined;
       if (issuer === undefined) {
-        if (isVouchedFor(claims['iss']))
-          throw new TokenError('token_issuer', 'tokens of iss count where Envoy verified them');
-        return await verifySvid(token, header, claims);
+        if (isVouchedFor(iss)) throw new TokenError('token_issuer', 'tokens of iss count where Envoy verified them');
+        return await verifySvid(token, readTokenPart(head), readTokenPart(body));
       }
       checkType(header, issuer.config);
       const { alg, kid, keys } = await verifySignature(token, header, issuer.config.algorithms, issuer.jwks);
-      const { subject, expiresAt } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
+      readTokenPart(head);
+      const claims = readTokenPart(body);
+      const { subject, expiresAt, validFrom, validUntil } = checkClaims(claims, issuer.config, clock.wallMs() / 1000);
       const identity: Identity = {
         authenticated: true,
         issuer: issuer.config.issuer,
@@ -121,7 +122,8 @@ export function createIdentify(options: IdentifyOptions): Identification {
       };
       // Keys that changed meanwhile have emptied the cache already, and would not do so again.
       if (issuer.jwks.current() === keys) {
-        cache.set(token, issuer.config.issuer, identity, (expiresAt + issuer.config.leeway_seconds) * 1000);
+        const valid = { fromMs: validFrom * 1000, untilMs: validUntil * 1000 };
+        cache.set(token, issuer.config.issuer, identity, valid);
       }
       return { ok: true, identity };
     } catch (error) {
@@ -132,8 +134,11 @@ export function createIdentify(options: IdentifyOptions): Identification {
   }
 
   async function verifySvid(token: string, header: JsonObject, claims: JsonObject): Promise<IdentityResult> {
-    const { identity, jwks, keys, until } = await svids.verify(token, header, claims, clock.wallMs() / 1000);
-    if (jwks.current() === keys) cache.set(token, identity.issuer ?? '', identity, until * 1000);
+    const verified = await svids.verify(token, header, claims, clock.wallMs() / 1000);
+    const { identity, jwks, keys, validFrom, validUntil } = verified;
+    if (jwks.current() === keys) {
+      cache.set(token, identity.issuer ?? '', identity, { fromMs: validFrom * 1000, untilMs: validUntil * 1000 });
+    }
     return { ok: true, identity };
   }
 
@@ -148,6 +153,10 @@ export function createIdentify(options: IdentifyOptions): Identification {
     return header === undefined ? undefined : workloadOfXfcc(header, trustDomains);
   }
 
+  /** What was verified with keys that have become too old is no longer verified. */
+  const stillKeyed = (identity: Identity | undefined): Identity | undefined =>
+    identity?.issuer === undefined || all.get(identity.issuer)?.current() === undefined ? undefined : identity;
+
   function fromToken(facts: RequestFacts): IdentityResult | Promise<IdentityResult> {
     const need = needOf(facts);
     const found = tokensOf(facts, config.token);
@@ -157,11 +166,14 @@ export function createIdentify(options: IdentifyOptions): Identification {
     if (need === 'forbidden') return unwanted;
     const { token, source } = first;
     if (others.some((other) => other.token !== token)) return several;
-    const oddity = oddityOf(token);
-    if (oddity !== undefined) return { ok: false, ...oddity };
-    const known = cache.get(token);
+    const long = tooLarge(token);
+    if (long !== undefined) return { ok: false, ...long };
+    // What is remembered has been looked at before.
+    const known = stillKeyed(cache.get(token));
     options.onCache(known !== undefined);
     if (known !== undefined) return { ok: true, identity: withPlace(known, source) };
+    const oddity = malformed(token);
+    if (oddity !== undefined) return { ok: false, ...oddity };
     return source === 'header' ? verify(token) : verify(token).then((result) => placed(result, source));
   }
 

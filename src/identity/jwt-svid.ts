@@ -2,7 +2,7 @@ import type { JwtSvidConfig } from '../config/schema.ts';
 import { readLimited } from '../lib/read-limited.ts';
 import type { Identity } from '../model/identity.ts';
 import type { JsonObject } from '../model/json.ts';
-import { checkAudience, checkTimes, TokenError } from './claims.ts';
+import { checkAudience, checkTimes, type Times, TokenError } from './claims.ts';
 import type { Jwks } from './jwks.ts';
 import { downloadFrom, type FetchedKeys, type KeyOrigin } from './key-origin.ts';
 import { type KeySet, MAX_KEY_SET_BYTES, parseJwtBundle, parseSpiffeBundle } from './key-set.ts';
@@ -35,13 +35,11 @@ export type JwtSvids = {
   readonly verify: (token: string, header: JsonObject, claims: JsonObject, nowSeconds: number) => Promise<VerifiedSvid>;
 };
 
-export type VerifiedSvid = {
+export type VerifiedSvid = Pick<Times, 'validFrom' | 'validUntil'> & {
   readonly identity: Identity;
   /** The trust domain's, which the token was verified with if `keys` are still its current ones. */
   readonly jwks: Jwks;
   readonly keys: KeySet;
-  /** Until when it holds, seconds since the epoch. */
-  readonly until: number;
 };
 
 export function createJwtSvids(
@@ -71,7 +69,7 @@ export function createJwtSvids(
       checkHeader(header);
       const verified = await verifySignature(token, header, config.algorithms, jwks);
       if (workload.path === '') throw new TokenError('token_claims', 'sub is a trust domain, not a workload');
-      const expiresAt = checkTimes(claims, config, nowSeconds);
+      const { expiresAt, validFrom, validUntil } = checkTimes(claims, config, nowSeconds);
       checkAudience(claims, config.audiences);
       const { alg, kid } = verified;
       const identity: Identity = {
@@ -82,7 +80,7 @@ export function createJwtSvids(
         token: { alg, ...(kid === undefined ? {} : { kid }), expires_at: expiresAt, source: 'header' },
         workload,
       };
-      return { identity, jwks, keys: verified.keys, until: expiresAt + config.leeway_seconds };
+      return { identity, jwks, keys: verified.keys, validFrom, validUntil };
     },
   };
 }

@@ -8,6 +8,9 @@ import { KeySetError, MAX_KEY_SET_BYTES } from './key-set.ts';
 export type FetchedKeys = { readonly text: string; readonly freshMs: number | undefined };
 export type KeyOrigin = (signal: AbortSignal) => Promise<FetchedKeys>;
 
+/** The server has nothing at this address. */
+class NothingThere extends KeySetError {}
+
 const TIMEOUT_MS = 5000;
 const loopback = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])$/;
 
@@ -29,11 +32,17 @@ export function downloadFrom(address: string, allowHttp: boolean): KeyOrigin {
   return (signal) => download(address, signal);
 }
 
+/** OpenID Connect Discovery 1.0 section 4, and for issuers that have none RFC 8414 section 3. */
 function discover({ issuer, allow_http: allowHttp }: IssuerConfig): KeyOrigin {
-  const discovery = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  requireSafe(discovery, allowHttp);
+  requireSafe(issuer, allowHttp);
+  const path = new URL(issuer).pathname.replace(/\/$/, '');
+  const openId = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const oauth = new URL(`/.well-known/oauth-authorization-server${path}`, issuer).href;
   return async (signal) => {
-    const { text } = await download(discovery, signal);
+    const { text } = await download(openId, signal).catch((error: unknown) => {
+      if (error instanceof NothingThere) return download(oauth, signal);
+      throw error;
+    });
     return download(jwksUriOf(text, issuer, allowHttp), signal);
   };
 }
@@ -60,6 +69,7 @@ async function download(address: string, signal: AbortSignal): Promise<FetchedKe
     headers: { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity' },
   });
   const bytes = await readBounded(body, MAX_KEY_SET_BYTES);
+  if (statusCode === 404) throw new NothingThere('the server answered 404');
   if (statusCode !== 200) throw new KeySetError(`the server answered ${statusCode}`);
   const maxAge = /(?:^|[\s,])max-age=([0-9]{1,9})/i.exec(String(headers['cache-control'] ?? ''));
   return { text: bytes.toString('utf8'), freshMs: maxAge === null ? undefined : Number(maxAge[1]) * 1000 };

@@ -80,8 +80,10 @@ function keysIn({ keys: list }: Document, uses: Uses): readonly PublicKey[] {
 /** The key when it is one that signatures may be verified with; private and weak ones are left out. */
 function publicKeyOf(jwk: unknown, uses: Uses): PublicKey | undefined {
   if (typeof jwk !== 'object' || jwk === null) return undefined;
-  const { kty, use, crv, d, k, kid, alg } = jwk as { readonly [name: string]: unknown };
+  const { kty, use, key_ops: operations, crv, d, k, kid, alg } = jwk as { readonly [name: string]: unknown };
   if (d !== undefined || k !== undefined || !uses.some((accepted) => accepted === use)) return undefined;
+  // RFC 7517 section 4.3.
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return undefined;
   if (kty !== 'RSA' && !(typeof crv === 'string' && curves.has(crv))) return undefined;
   try {
     const key = createPublicKey({ key: jwk as { kty: string }, format: 'jwk' });

@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/message.ts';
-import type { Jwks, JwksOptions } from './jwks.ts';
+import type { Found, Jwks, JwksOptions } from './jwks.ts';
 import { type KeySet, parseKeySet } from './key-set.ts';
 
 /** Keys as the process that fetches them has them; `text` is null when it has none, `ageMs` counts from their fetch. */
@@ -8,15 +8,15 @@ export type KeyState = { readonly text: string | null; readonly ageMs: number; r
 /** The process that fetches keys for others. */
 export type KeyHolder = {
   readonly stateOf: (name: string) => Promise<KeyState>;
-  /** As `Jwks.lookAgain` there; what it found is told through `onChange` before this resolves. */
-  readonly look: (name: string) => Promise<void>;
+  /** As `Jwks.lookFor` there; what it found is told through `onChange` before this resolves. */
+  readonly lookFor: (name: string, kid: string | undefined, alg: string) => Promise<Found>;
   readonly onChange: (name: string, changed: (state: KeyState) => void) => void;
 };
 
 type SharedOptions = Pick<JwksOptions, 'parse' | 'maxStaleMs' | 'clock' | 'onFetched' | 'onChanged'>;
 
 /** Tokens with unknown keys must not make two processes talk without end. */
-const LOOK_EVERY_MS = 100;
+const MAX_LOOKING = 1_000;
 
 /** One issuer's keys, which another process looks after. */
 export function createSharedJwks(name: string, options: SharedOptions, holder: KeyHolder): Jwks {
@@ -24,8 +24,7 @@ export function createSharedJwks(name: string, options: SharedOptions, holder: K
   let keys: KeySet | undefined;
   let fetchedAt = 0;
   let error: string | null = 'the keys are not known yet';
-  let lookedAt = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | undefined;
+  let looking = 0;
 
   function take(state: KeyState): void {
     const before = keys?.fingerprint;
@@ -40,12 +39,15 @@ export function createSharedJwks(name: string, options: SharedOptions, holder: K
     onFetched(error === null, error ?? undefined);
   }
 
-  async function look(): Promise<void> {
-    lookedAt = clock.monotonicMs();
+  async function lookFor(kid: string | undefined, alg: string): Promise<Found> {
+    if (looking >= MAX_LOOKING) return 'unknown';
+    looking++;
     try {
-      await holder.look(name);
-    } catch (thrown) {
-      error = messageOf(thrown);
+      return await holder.lookFor(name, kid, alg);
+    } catch {
+      return 'unknown';
+    } finally {
+      looking--;
     }
   }
 
@@ -54,14 +56,7 @@ export function createSharedJwks(name: string, options: SharedOptions, holder: K
   holder.onChange(name, take);
   return {
     current: () => (keys !== undefined && ageMs() <= maxStaleMs ? keys : undefined),
-    isCurrent: () => error === null,
-    lookAgain: async () => {
-      if (looking === undefined && clock.monotonicMs() - lookedAt < LOOK_EVERY_MS) return;
-      looking ??= look().finally(() => {
-        looking = undefined;
-      });
-      await looking;
-    },
+    lookFor,
     refresh: pull,
     start: pull,
     stop: () => {},

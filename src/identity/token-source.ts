@@ -25,18 +25,13 @@ export function tokensOf(
   sources: TokenSources,
 ): readonly { readonly source: Source; readonly token: string }[] | 'ambiguous' {
   const found: { source: Source; token: string }[] = [];
-  const places: readonly (readonly [Source, readonly string[] | 'ambiguous'])[] = [
-    ['header', headerTokens(facts, sources)],
-    ['cookie', cookieTokens(facts, sources)],
-    ['query', queryTokens(facts, sources)],
-  ];
-  for (const [source, values] of places) {
+  for (const [source, tokensIn] of places) {
+    const values = tokensIn(facts, sources);
     if (values === 'ambiguous') return 'ambiguous';
-    const [token, ...others] = new Set(values);
-    if (others.length > 0) return 'ambiguous';
-    if (token !== undefined && (token !== '' || (source === 'header' && sources.scheme === 'bearer'))) {
-      found.push({ source, token });
-    }
+    const [token] = values;
+    if (token === undefined) continue;
+    if (values.length > 1 && values.some((other) => other !== token)) return 'ambiguous';
+    if (token !== '' || (source === 'header' && sources.scheme === 'bearer')) found.push({ source, token });
   }
   return found;
 }
@@ -74,18 +69,32 @@ export function withoutTokens(facts: RequestFacts, sources: TokenSources): Witho
 const CREDENTIALS_BEFORE_COMMA = /^\s*(?:bearer|basic)(?:\s|,)/i;
 const SECOND_CREDENTIALS = /,\s*(?:bearer(?:\s|,|$)|[A-Za-z][A-Za-z0-9-]*\s+[^\s=,]+(?:\s|,|$))/i;
 
-/** The token of an Authorization value; undefined when the scheme is another one. */
+const BEARER = /^ *bearer(?![\w!#$%&'*+.^`|~-])/i;
+
+/**
+ * The token of an Authorization value; undefined when the scheme is another one. What stands in the place of the blank
+ * (a tab, a colon) is the token's beginning, so that it is none: other readers may not be as strict.
+ */
 function bearerToken(value: string): string | undefined {
-  const match = /^ *bearer(?: +(.*))?$/is.exec(value);
-  return match === null ? undefined : (match[1] ?? '').trim();
+  const scheme = BEARER.exec(value)?.[0];
+  return scheme === undefined ? undefined : trimBlanks(value.slice(scheme.length));
+}
+
+/** Without the blanks around it; whatever else looks like one stays, and makes it no token. */
+function trimBlanks(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && text[from] === ' ') from++;
+  while (to > from && text[to - 1] === ' ') to--;
+  return text.slice(from, to);
 }
 
 function headerTokens(facts: RequestFacts, { header, scheme }: TokenSources): readonly string[] | 'ambiguous' {
   const values = headersNamed(facts, header).map(([, value]) => value);
-  if (scheme === 'none') return values.some((value) => value.includes(',')) ? 'ambiguous' : values.map((v) => v.trim());
+  if (scheme === 'none') return values.some((value) => value.includes(',')) ? 'ambiguous' : values.map(trimBlanks);
   // Envoy joins repeated headers with a comma, which no bearer or basic credential contains (RFC 9110 section 11.4).
   if (values.some((value) => value.includes(',') && isJoined(value))) return 'ambiguous';
-  if (new Set(values).size > 1) return 'ambiguous';
+  if (values.some((value) => value !== values[0])) return 'ambiguous';
   return values.map(bearerToken).filter((token) => token !== undefined);
 }
 
@@ -100,14 +109,16 @@ function cookieTokens(facts: RequestFacts, { cookie }: TokenSources): readonly s
       if (!holdsCookie(pair, cookie)) continue;
       // No cookie-octet is a comma: somebody joined two headers, or two readers split in two ways.
       if (pair.includes(',')) return 'ambiguous';
-      const value = pair.slice(pair.indexOf('=') + 1).trim();
+      const cut = pair.indexOf('=');
+      if (trimBlanks(pair.slice(0, cut)) !== cookie) return 'ambiguous';
+      const value = trimBlanks(pair.slice(cut + 1));
       tokens.push(/^"([^"]*)"$/.exec(value)?.[1] ?? value);
     }
   }
   return tokens;
 }
 
-/** Whether a cookie-pair, or a part of it behind a comma, is the cookie of this name. */
+/** Whether a cookie-pair, or a part of it behind a comma, is the cookie of this name to anybody. */
 function holdsCookie(pair: string, name: string): boolean {
   if (!pair.includes(name)) return false;
   return pair.split(',').some((part) => {
@@ -115,6 +126,12 @@ function holdsCookie(pair: string, name: string): boolean {
     return cut >= 0 && part.slice(0, cut).trim() === name;
   });
 }
+
+const places = [
+  ['header', headerTokens],
+  ['cookie', cookieTokens],
+  ['query', queryTokens],
+] as const;
 
 function queryOf(target: string): string {
   const [beforeFragment = ''] = target.split('#', 1);

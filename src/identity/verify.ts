@@ -2,7 +2,7 @@ import { compactVerify, errors } from 'jose';
 import type { JsonObject } from '../model/json.ts';
 import { TokenError } from './claims.ts';
 import { type Jwks, keysFor } from './jwks.ts';
-import type { KeySet } from './key-set.ts';
+import type { KeySet, PublicKey } from './key-set.ts';
 
 /** No issuer's keys are at hand: a fault of ours, not the caller's. */
 export class KeysUnavailable extends Error {
@@ -29,26 +29,47 @@ export async function verifySignature(
     throw new TokenError('token_algorithm', 'alg is not accepted for this issuer');
   }
   if (kid !== undefined && typeof kid !== 'string') throw new TokenError('token_malformed', 'kid is no string');
-  let set = jwks.current();
-  if (set === undefined || keysFor(set, kid, alg).length === 0) {
-    await jwks.lookAgain();
-    set = jwks.current();
+  // RFC 7515 section 4.1.11: no extension is understood here, and a JWT may not have the one of RFC 7797 (its section 7).
+  if (Object.hasOwn(header, 'crit') || (header['b64'] ?? true) !== true) {
+    throw new TokenError('token_malformed', 'an extension that is not understood');
   }
-  if (set === undefined) throw new KeysUnavailable('no keys of this issuer are at hand');
-  const candidates = keysFor(set, kid, alg).slice(0, MAX_CANDIDATES);
-  if (candidates.length === 0) {
-    if (!jwks.isCurrent()) throw new KeysUnavailable('a key is not known, and the issuer cannot be asked for it');
-    throw new TokenError('token_key_unknown', 'the issuer has no such key');
+  const set = await keysOf(kid, alg, jwks);
+  if (await isSignedByOne(token, alg, keysFor(set, kid, alg))) return { alg, kid, keys: set };
+  // Where keys have no names, only this tells that there is a new one.
+  if (kid === undefined && set.keys.some((key) => key.kid === undefined)) {
+    const next = (await jwks.lookFor(kid, alg)) === 'there' ? jwks.current() : undefined;
+    if (next !== undefined && (await isSignedByOne(token, alg, keysFor(next, kid, alg))))
+      return { alg, kid, keys: next };
   }
-  for (const { key } of candidates) {
+  throw new TokenError('token_signature', 'the signature does not verify');
+}
+
+/** A key set with the key, which is asked for if it is not there. Rejects with TokenError or KeysUnavailable. */
+async function keysOf(kid: string | undefined, alg: string, jwks: Jwks): Promise<KeySet> {
+  const set = jwks.current();
+  if (set !== undefined && keysFor(set, kid, alg).length > 0) return set;
+  if (kid !== undefined && set?.keys.some((key) => key.kid === kid) === true) {
+    throw new TokenError('token_algorithm', 'the key is for another algorithm');
+  }
+  const found = await jwks.lookFor(kid, alg);
+  if (found === 'absent') throw new TokenError('token_key_unknown', 'the issuer has no such key');
+  const next = jwks.current();
+  if (next === undefined) throw new KeysUnavailable('no keys of this issuer are at hand');
+  if (found === 'unknown') throw new KeysUnavailable('a key is not known, and the issuer cannot be asked for it');
+  return next;
+}
+
+/** Whether one of the keys verifies the signature. Rejects with TokenError when there is none that could be. */
+async function isSignedByOne(token: string, alg: string, candidates: readonly PublicKey[]): Promise<boolean> {
+  for (const { key } of candidates.slice(0, MAX_CANDIDATES)) {
     try {
       await compactVerify(token, key, { algorithms: [alg] });
-      return { alg, kid, keys: set };
+      return true;
     } catch (error) {
       // What is no JOSEError is about a key of another kind.
       if (!(error instanceof errors.JOSEError) || error instanceof errors.JWSSignatureVerificationFailed) continue;
       throw new TokenError('token_malformed', error.code);
     }
   }
-  throw new TokenError('token_signature', 'the signature does not verify');
+  return false;
 }

@@ -1,3 +1,8 @@
+import { joinInTurns } from './in-turns.ts';
+
+/** What is put together at once, bytes. */
+const SMALL_BYTES = 1_048_576;
+
 /** A body was longer than the caller allowed. */
 export class BodyTooLarge extends Error {
   override readonly name = 'BodyTooLarge';
@@ -12,5 +17,5 @@ export async function readBounded(chunks: AsyncIterable<Uint8Array>, limit: numb
     if (size > limit) throw new BodyTooLarge(`more than ${limit} bytes`);
     parts.push(chunk);
   }
-  return Buffer.concat(parts, size);
+  return size <= SMALL_BYTES ? Buffer.concat(parts, size) : joinInTurns(parts, size);
 }

@@ -16,10 +16,11 @@ type ResultOf<F> = F extends (argument: never) => infer R ? Awaited<R> : never;
 
 /** Asks the functions of the other side. */
 export type Channel<Theirs extends Handlers> = {
-  /** Rejects with what the other side threw, or when it goes away first. */
+  /** Rejects with what the other side threw, when it goes away first, or when there is no answer within `ms`. */
   readonly call: <Name extends keyof Theirs & string>(
     name: Name,
     argument: ArgumentOf<Theirs[Name]>,
+    ms?: number,
   ) => Promise<ResultOf<Theirs[Name]>>;
 };
 
@@ -34,6 +35,7 @@ type Waiting = { readonly resolve: (result: never) => void; readonly reject: (er
 /** Connects two sides that call each other's functions; both are ours, so that messages are trusted. */
 export function createChannel<Theirs extends Handlers>(pipe: Pipe, ours: Handlers): Channel<Theirs> {
   const waiting = new Map<number, Waiting>();
+  const isGone = (): Error => new Error('the other process is gone');
   let last = 0;
   let closed = false;
 
@@ -68,20 +70,33 @@ export function createChannel<Theirs extends Handlers>(pipe: Pipe, ours: Handler
   });
   pipe.onClose(() => {
     closed = true;
-    for (const { reject } of waiting.values()) reject(new Error('the other process is gone'));
+    for (const { reject } of waiting.values()) reject(isGone());
     waiting.clear();
   });
 
   return {
-    call: (name, argument) =>
+    call: (name, argument, ms) =>
       new Promise((resolve, reject) => {
-        const call = ++last;
-        waiting.set(call, { resolve, reject });
         if (closed) {
-          waiting.delete(call);
-          reject(new Error('the other process is gone'));
+          reject(isGone());
           return;
         }
+        const call = ++last;
+        const late = (): void => {
+          waiting.delete(call);
+          reject(new Error(`${name}: no answer within ${ms} ms`));
+        };
+        const timer = ms === undefined ? undefined : setTimeout(late, ms);
+        waiting.set(call, {
+          resolve: (result) => {
+            clearTimeout(timer);
+            resolve(result);
+          },
+          reject: (error) => {
+            clearTimeout(timer);
+            reject(error);
+          },
+        });
         send({ call, name, argument });
       }),
   };

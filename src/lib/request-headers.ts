@@ -6,10 +6,20 @@ export type RequestHeaders = {
   readonly headerList: readonly Header[];
 };
 
-/** Those of a name, in whatever case, with the spelling that came; first those by name. */
-export function headersNamed(request: RequestHeaders, name: string): readonly Header[] {
-  const isIt = isNamed(name);
-  return [...Object.entries(request.headers).filter(isIt), ...request.headerList.filter(isIt)];
+/**
+ * Those of a name, in whatever case, with the spelling that came; first those by name. On every request's path, so that it
+ * makes no lists of all headers.
+ */
+export function headersNamed({ headers, headerList }: RequestHeaders, name: string): readonly Header[] {
+  const wanted = name.toLowerCase();
+  const found: Header[] = [];
+  for (const key of Object.keys(headers)) {
+    if (key.length === wanted.length && key.toLowerCase() === wanted) found.push([key, headers[key] ?? '']);
+  }
+  for (const header of headerList) {
+    if (header[0].length === wanted.length && header[0].toLowerCase() === wanted) found.push(header);
+  }
+  return found;
 }
 
 /** The value of a header that is there once, in whatever case. */

@@ -1,18 +1,31 @@
 import type { Json } from './json.ts';
 
-/** What evaluating a policy gave: its results (none: undefined), or how it failed. */
-export type Evaluation =
+/** A call of a built-in whose answer depends on more than its arguments: the clock, chance, the network. */
+export type Observation = {
+  readonly builtin: string;
+  readonly args: readonly Json[];
+  readonly answer: Json;
+  /** About how long the two are as text. */
+  readonly chars: number;
+};
+
+/** How an evaluation failed. */
+export type EvaluationFailure = {
+  readonly ok: false;
+  readonly reason:
+    | 'evaluation_error'
+    | 'evaluation_trap'
+    | 'evaluation_timeout'
+    | 'out_of_memory'
+    | 'decision_undefined';
+  readonly cause: string;
+};
+
+/** What evaluating a policy gave: its results (none: undefined), or how it failed; and what it observed, if anything. */
+export type Evaluation = { readonly observed?: readonly Observation[] } & (
   | { readonly ok: true; readonly results: readonly Json[] }
-  | {
-      readonly ok: false;
-      readonly reason:
-        | 'evaluation_error'
-        | 'evaluation_trap'
-        | 'evaluation_timeout'
-        | 'out_of_memory'
-        | 'decision_undefined';
-      readonly cause: string;
-    };
+  | EvaluationFailure
+);
 
 /** One immutable (policy, data, revision). A request pins it at its start and uses nothing else. */
 export type Snapshot = {

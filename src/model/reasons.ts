@@ -31,6 +31,7 @@ export const refusalReasons = [
   'out_of_memory',
   'deadline_expired',
   'overloaded',
+  'log_unavailable',
   'internal_error',
 ] as const;
 export type RefusalReason = (typeof refusalReasons)[number];

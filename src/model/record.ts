@@ -1,3 +1,4 @@
+import type { Observation } from './evaluation.ts';
 import type { RequestFacts } from './facts.ts';
 import type { Identity } from './identity.ts';
 import type { Json, JsonObject } from './json.ts';
@@ -33,10 +34,16 @@ export type DecisionRecord = {
   /** What the client will see; 200 stands for "passed on to the upstream". */
   readonly httpStatus: number;
   readonly dryRun: boolean;
+  /** Whether the caller had stopped waiting when the check ended. */
+  readonly cancelled: boolean;
   readonly facts: RequestFacts | undefined;
   readonly identity: Identity | undefined;
-  /** The parts of the input beside the message, when the check got that far. */
-  readonly derived: JsonObject | undefined;
+  /** The input as it was evaluated, when the check got that far. */
+  readonly document: JsonObject | undefined;
+  /** The same as JSON text. */
+  readonly text: string | undefined;
+  /** What the policy was told that another evaluation of the same input might not be. */
+  readonly observed: readonly Observation[];
   readonly path: string;
   readonly revisions: { readonly [bundle: string]: string };
   readonly timings: PhaseTimings;

@@ -7,14 +7,15 @@ import { reportOf } from './admission.ts';
 import type { MemoryImage } from './engine/image.ts';
 import { type CompiledModule, compileModule } from './engine/module.ts';
 import { createInstance } from './engine/wasm.ts';
-import type { LaneAnswer, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
+import type { LaneAnswer, LaneGift, LaneQuestion, LaneReport, LaneTask } from './lane.ts';
 import { prepareSnapshot, shareOf } from './snapshot.ts';
 
 const NICE = 10;
 const { modules, data, path, limits } = workerData as LaneTask;
 
-function textOf(evaluation: Evaluation): LaneAnswer {
-  return evaluation.ok ? { ok: true, results: stringify(evaluation.results) } : evaluation;
+function textOf({ observed, ...evaluation }: Evaluation): LaneAnswer {
+  const answer = evaluation.ok ? { ok: true as const, results: stringify(evaluation.results) } : evaluation;
+  return observed === undefined ? answer : { ...answer, observed: stringify(observed) };
 }
 
 async function start(): Promise<LaneReport> {
@@ -47,11 +48,15 @@ async function start(): Promise<LaneReport> {
 }
 
 function serve(snapshot: Snapshot, imageOf: (module: CompiledModule) => MemoryImage): void {
-  parentPort?.on('message', async (question: LaneQuestion) => {
-    if ('module' in question) parentPort?.postMessage({ image: imageOf(question.module) });
-    else parentPort?.postMessage(textOf(await snapshot.evaluate(question.path, question.input)));
+  parentPort?.on('message', async (question: LaneQuestion | LaneGift) => {
+    // At once: garbage is not collected where nothing is asked.
+    if ('spent' in question) question.spent.transfer(0);
+    else if ('module' in question) {
+      const image = imageOf(question.module);
+      parentPort?.postMessage({ image }, [image.bytes.buffer]);
+    } else parentPort?.postMessage(textOf(await snapshot.evaluate(question.path, question.input)));
   });
 }
 
 const report = await start().catch((error: unknown): LaneReport => ({ problem: messageOf(error) }));
-parentPort?.postMessage(report);
+parentPort?.postMessage(report, 'modules' in report ? report.modules.map(({ image }) => image.bytes.buffer) : []);

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { Evaluation } from '../model/evaluation.ts';
+import type { Evaluation, EvaluationFailure, Observation } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { parseExact } from '../values/json.ts';
 import type { PolicyModule } from './admission.ts';
@@ -27,8 +27,13 @@ type LaneReady = { readonly memoryBytes: number; readonly modules: readonly Load
 export type LaneReport = LaneReady | { readonly problem: string };
 /** An evaluation, or what an instance of a module begins with. */
 export type LaneQuestion = { readonly path: string; readonly input: string } | { readonly module: CompiledModule };
-/** Results as JSON text, which keeps every digit. */
-export type LaneAnswer = { readonly ok: true; readonly results: string } | (Evaluation & { readonly ok: false });
+/** Memory that is not needed any more. */
+export type LaneGift = { readonly spent: ArrayBuffer };
+/** Results and observations as JSON text, which keeps every digit. */
+export type LaneAnswer = { readonly observed?: string } & (
+  | { readonly ok: true; readonly results: string }
+  | EvaluationFailure
+);
 type LaneMessage = LaneAnswer | { readonly image: MemoryImage };
 
 export type Lane = {
@@ -38,6 +43,8 @@ export type Lane = {
   readonly memoryBytes: number;
   /** What a new instance of the module begins with. Rejects when the thread cannot tell. */
   readonly imageOf: (module: CompiledModule) => Promise<MemoryImage>;
+  /** Takes back an image that was used; giving back memory to the system takes long when it is a lot. */
+  readonly takeBack: (image: MemoryImage) => void;
   /** Ends the thread once it is idle. */
   readonly close: () => void;
 };
@@ -51,7 +58,7 @@ const STUCK_MS = 2_000;
 
 type Entry = { readonly question: LaneQuestion; readonly answer: (message: LaneMessage) => void };
 
-const late = (cause: string): Evaluation & { readonly ok: false } => ({
+const late = (cause: string): EvaluationFailure => ({
   ok: false,
   reason: 'evaluation_timeout',
   cause,
@@ -168,17 +175,26 @@ export async function openLane(
       next();
     });
 
+  const takeBack = ({ bytes: { buffer } }: MemoryImage): void => {
+    thread?.postMessage({ spent: buffer } satisfies LaneGift, [buffer]);
+  };
+
   const close = (): void => {
     closing = true;
     next();
   };
 
   adopt(thread);
-  return { lane: { evaluate, imageOf, memoryBytes: first.memoryBytes, close }, modules: first.modules };
+  return { lane: { evaluate, imageOf, takeBack, memoryBytes: first.memoryBytes, close }, modules: first.modules };
 }
 
-const fromText = (answer: LaneAnswer): Evaluation =>
-  answer.ok ? { ok: true, results: parseExact(answer.results) as readonly Json[] } : answer;
+function fromText({ observed: text, ...answer }: LaneAnswer): Evaluation {
+  const evaluation: Evaluation = answer.ok
+    ? { ok: true, results: parseExact(answer.results) as readonly Json[] }
+    : answer;
+  if (text === undefined) return evaluation;
+  return { ...evaluation, observed: parseExact(text) as unknown as readonly Observation[] };
+}
 
 /** Resolves once the policy has been asked in it. Rejects with EngineError. */
 async function startThread(task: LaneTask, timeoutMs: number): Promise<LaneReady & { readonly thread: Worker }> {

@@ -2,7 +2,7 @@ import type { PolicyModule } from './admission.ts';
 import { EngineError, type EngineOptions } from './engine/engine.ts';
 import type { CompiledModule } from './engine/module.ts';
 import { createLoadedInstance } from './engine/wasm.ts';
-import { openLane } from './lane.ts';
+import { type LaneTask, openLane } from './lane.ts';
 import { type PreparedSnapshot, prepareSnapshot, shareOf } from './snapshot.ts';
 
 export type PolicySource = {
@@ -19,8 +19,6 @@ export type PrepareOptions = {
   /** Of evaluations in this thread, before they are left to another. */
   readonly inline: Pick<EngineOptions, 'steps' | 'builtinMs'>;
   readonly network: EngineOptions['network'];
-  /** How long a policy without data may take until it has answered once, ms. */
-  readonly firstAnswerMs: number;
 };
 
 export type PreparedPolicy = PreparedSnapshot & {
@@ -29,8 +27,13 @@ export type PreparedPolicy = PreparedSnapshot & {
 };
 
 export const NO_NETWORK = 'the policy uses the network, and postern.http_send.allow_hosts allows no host';
-/** Loading takes a multiple of what reading the same bytes as JSON does. */
-const LOADED_BYTES_PER_MS = 1_000;
+/**
+ * How long a policy may take until it has answered once, ms. That it comes to an end its steps see to; this is for a
+ * thread with a defect, and a multiple of what the work takes even where requests leave a tenth of a processor to it.
+ */
+export const patienceFor = (dataBytes: number): number => FIRST_ANSWER_MS + dataBytes / LOADED_BYTES_PER_MS;
+const FIRST_ANSWER_MS = 30_000;
+const LOADED_BYTES_PER_MS = 200;
 
 /**
  * Makes a policy ready to serve. All that takes long (compiling, loading data, asking for the first time) happens in a
@@ -38,20 +41,22 @@ const LOADED_BYTES_PER_MS = 1_000;
  */
 export async function preparePolicy(
   { modules, data, revisions }: PolicySource,
-  { path, limits, inline, network, firstAnswerMs }: PrepareOptions,
+  { path, limits, inline, network }: PrepareOptions,
   previous: PreparedPolicy | undefined,
 ): Promise<PreparedPolicy> {
-  const tasks = modules.map((module) => {
-    const compiled = previous?.compiled.get(module.digest);
-    return compiled === undefined ? module : { ...module, compiled };
-  });
-  const timeoutMs = firstAnswerMs + data.length / LOADED_BYTES_PER_MS;
-  const { lane, modules: loaded } = await openLane({ modules: tasks, data, path, limits }, timeoutMs);
+  // By another function: what one in here sees lives as long as the policy, and so would all that ever came before it.
+  const tasks = withCompiled(modules, previous?.compiled);
+  const { lane, modules: loaded } = await openLane({ modules: tasks, data, path, limits }, patienceFor(data.length));
   try {
     const memoryBytes = Math.min(limits.memoryBytes, lane.memoryBytes);
     const options = { ...limits, inline: { ...inline, memoryBytes }, network };
     const instances = await Promise.all(
-      loaded.map((module) => createLoadedInstance(module, options, () => lane.imageOf(module.compiled))),
+      loaded.map((module) =>
+        createLoadedInstance(module, options, {
+          again: () => lane.imageOf(module.compiled),
+          takeBack: lane.takeBack,
+        }),
+      ),
     );
     const shares = modules.flatMap((module, i) => {
       const instance = instances[i];
@@ -66,6 +71,15 @@ export async function preparePolicy(
     throw error;
   }
 }
+
+const withCompiled = (
+  modules: PolicySource['modules'],
+  known: PreparedPolicy['compiled'] | undefined,
+): LaneTask['modules'] =>
+  modules.map((module) => {
+    const compiled = known?.get(module.digest);
+    return compiled === undefined ? module : { ...module, compiled };
+  });
 
 const isKnown = (entry: readonly [string, CompiledModule | undefined]): entry is readonly [string, CompiledModule] =>
   entry[1] !== undefined;

@@ -96,7 +96,7 @@ function findRoute(shares: readonly Share[], path: string): Route | undefined {
 
 function below(evaluation: Evaluation, rest: readonly string[]): Evaluation {
   if (!evaluation.ok || rest.length === 0) return evaluation;
-  return { ok: true, results: evaluation.results.flatMap((result) => descend(result, rest)) };
+  return { ...evaluation, results: evaluation.results.flatMap((result) => descend(result, rest)) };
 }
 
 function descend(value: Json, path: readonly string[]): readonly Json[] {

@@ -9,7 +9,9 @@ import {
   Registry,
 } from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
+import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
+import { createWalMetrics, type WalMetrics } from './wal-metrics.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
 const LATENCY_BUCKETS = [
@@ -22,6 +24,8 @@ export type MetricsOptions = {
   readonly peerMetrics: boolean;
   /** Upper bounds, seconds. */
   readonly peerBuckets: readonly number[];
+  /** Also those of OPA's status plugin; undefined: not. */
+  readonly status?: StatusMetricsOptions | undefined;
 };
 
 export type Observed = {
@@ -31,40 +35,49 @@ export type Observed = {
   readonly keyAges: () => readonly (readonly [issuer: string, seconds: number])[];
   /** Seconds since each bundle was last confirmed; Infinity where it never was. */
   readonly bundleAges: () => readonly (readonly [bundle: string, seconds: number])[];
+  /** Of the discovery bundle, if there is one; `waiting` are sections of the configuration that need a start. */
+  readonly discovery?: { readonly isFailing: () => boolean; readonly waiting: () => readonly string[] } | undefined;
 };
 
 /** Every metric, label and bucket of Postern; what is counted elsewhere is reported through these functions. */
-export type Metrics = StoreMetrics & {
-  readonly decided: (record: DecisionRecord) => void;
-  readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
-  readonly bundleActivated: (bundle: string, atMs: number) => void;
-  readonly bundleFailed: (bundle: string) => void;
-  readonly tokenLookedUp: (hit: boolean) => void;
-  readonly keysFetched: (issuer: string, ok: boolean) => void;
-  /** Lines that one sink has written. */
-  readonly logWritten: (count: number, sink: string) => void;
-  /** Decisions lost for one sink; without a name, for all. */
-  readonly logDropped: (count: number, sink?: string) => void;
-  readonly logFailed: () => void;
-  /** When the server's certificate ends, ms since the epoch. */
-  readonly tlsExpires: (atMs: number) => void;
-  readonly tlsReloadFailed: () => void;
-  readonly tlsRefused: (listener: string, reason: string) => void;
-  /** A database is in use that was built then, ms since the epoch. */
-  readonly geoipLoaded: (file: string, builtMs: number) => void;
-  readonly geoipReloadFailed: (file: string) => void;
-  readonly geoipLookupFailed: (file: string) => void;
-  /** Values read at scrape time. */
-  readonly observe: (sources: Observed) => void;
-  readonly contentType: string;
-  /** The Prometheus text exposition of now. */
-  readonly expose: () => Promise<string>;
-  /** The same in a form that crosses processes. */
-  readonly values: () => Promise<readonly MetricValues[]>;
-  /** From now on the exposition has the values of other processes added; `read` never rejects. */
-  readonly include: (read: () => Promise<readonly (readonly MetricValues[])[]>) => void;
-  readonly workerLost: () => void;
-};
+export type Metrics = StatusMetrics &
+  StoreMetrics & {
+    readonly decided: (record: DecisionRecord) => void;
+    readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
+    readonly bundleActivated: (bundle: string, atMs: number) => void;
+    readonly bundleFailed: (bundle: string) => void;
+    /** A status report has arrived, or has not. */
+    readonly statusSent: (ok: boolean) => void;
+    readonly tokenLookedUp: (hit: boolean) => void;
+    readonly keysFetched: (issuer: string, ok: boolean) => void;
+    /** Lines that one sink has written. */
+    readonly logWritten: (count: number, sink: string) => void;
+    /** Decisions lost for one sink; without a name, for all. */
+    readonly logDropped: (count: number, sink?: string) => void;
+    readonly logFailed: () => void;
+    /** Of the log on the disk; made when there is one. */
+    readonly wal: () => WalMetrics;
+    /** When the server's certificate ends, ms since the epoch. */
+    readonly tlsExpires: (atMs: number) => void;
+    readonly tlsReloadFailed: () => void;
+    readonly tlsRefused: (listener: string, reason: string) => void;
+    /** A database is in use that was built then, ms since the epoch. */
+    readonly geoipLoaded: (file: string, builtMs: number) => void;
+    readonly geoipReloadFailed: (file: string) => void;
+    readonly geoipLookupFailed: (file: string) => void;
+    /** Values read at scrape time. */
+    readonly observe: (sources: Observed) => void;
+    readonly contentType: string;
+    /** The Prometheus text exposition of now. */
+    readonly expose: () => Promise<string>;
+    /** What `expose` tells, of all processes. */
+    readonly gather: () => Promise<readonly MetricValues[]>;
+    /** Of this process, in a form that crosses processes. */
+    readonly values: () => Promise<readonly MetricValues[]>;
+    /** From now on the exposition has the values of other processes added; `read` never rejects. */
+    readonly include: (read: () => Promise<readonly (readonly MetricValues[])[]>) => void;
+    readonly workerLost: () => void;
+  };
 
 /** One metric with its values. */
 export type MetricValues = MetricObjectWithValues<MetricValue<string>>;
@@ -120,6 +133,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
     labelNames: ['bundle'] as const,
     registers,
   });
+  const reports = new Counter({
+    name: 'postern_status_reports_total',
+    help: 'Status reports that arrived or failed.',
+    labelNames: ['result'] as const,
+    registers,
+  });
   const tokens = new Counter({
     name: 'postern_token_cache_lookups_total',
     help: 'Look-ups in the cache of verified tokens.',
@@ -145,6 +164,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   });
   const tls = createTlsMetrics(registry);
   const geoip = createGeoipMetrics(registry);
+  const status = options.status === undefined ? undefined : createStatusMetrics(registry, options.status);
   const peer = options.peerMetrics ? createPeerMetrics(registry, options.peerBuckets) : undefined;
   logLines.inc({ result: 'dropped', sink: 'all' }, 0);
 
@@ -165,26 +185,38 @@ export function createMetrics(options: MetricsOptions): Metrics {
     refused: (outcome, reason) => decisions.inc({ outcome, reason }),
     bundleActivated: (bundle, atMs) => bundleTime.set({ bundle }, seconds(atMs)),
     bundleFailed: (bundle) => bundleFailures.inc({ bundle }),
+    bundleLooked: (looked) => status?.bundleLooked(looked),
+    observeStates: (states) => status?.observeStates(states),
+    statusSent: (ok) => reports.inc({ result: ok ? 'sent' : 'failed' }),
     tokenLookedUp: (hit) => tokens.inc({ result: hit ? 'hit' : 'miss' }),
     keysFetched: (issuer, ok) => keys.inc({ issuer, result: ok ? 'ok' : 'failed' }),
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
+    wal: () => createWalMetrics(registry, ['overflow', 'error', 'disk_full']),
     ...tls,
     ...geoip,
     ...createStoreMetrics(registry),
-    observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges }) => {
+    observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges, discovery }) => {
       new Gauge({
         name: 'postern_bundle_age_seconds',
         help: 'Time since the source of a bundle last said that it is current; +Inf when it never did.',
         labelNames: ['bundle'] as const,
         registers,
         collect() {
+          this.reset();
           for (const [bundle, seconds] of bundleAges()) this.set({ bundle }, seconds);
         },
       });
       const ready = (): number => Number(isReady());
       gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
+      if (discovery !== undefined) {
+        const { isFailing, waiting } = discovery;
+        const failing = 'Whether the last look at the discovery bundle failed (1).';
+        gaugeOf('postern_discovery_failing', failing, 'max', () => Number(isFailing()));
+        const waits = 'Whether a discovered configuration waits for a start (1).';
+        gaugeOf('postern_discovery_waiting', waits, 'max', () => Number(waiting().length > 0));
+      }
       gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);
       new Gauge({
         name: 'postern_jwks_age_seconds',
@@ -200,6 +232,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     expose: async () => {
       if (others === undefined) return registry.metrics();
       return sumOf([await registry.getMetricsAsJSON(), ...(await others())]).metrics();
+    },
+    gather: async () => {
+      const own = await registry.getMetricsAsJSON();
+      return others === undefined ? own : sumOf([own, ...(await others())]).getMetricsAsJSON();
     },
     values: () => registry.getMetricsAsJSON(),
     include: (read) => {
@@ -303,6 +339,7 @@ const peerErrors: { readonly [reason in ReasonLabel]?: string } = {
   out_of_memory: 'envoyauth_eval_error',
   decision_undefined: 'envoyauth_eval_error',
   decision_invalid: 'envoyauth_result_error',
+  log_unavailable: 'start_check_error',
 };
 
 function createPeerMetrics(registry: Registry, buckets: readonly number[]): Pick<Metrics, 'decided'> {

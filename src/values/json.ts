@@ -13,6 +13,12 @@ export const rawNumber = (digits: string): RawNumber => exact.rawJSON(digits);
 export const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !exact.isRawJSON(value);
 
+/** A number of whatever spelling as JavaScript's nearest, infinite beyond its range; undefined when it is none. */
+export function numberOf(value: Json | undefined): number | undefined {
+  if (typeof value === 'number') return value;
+  return exact.isRawJSON(value) ? Number(stringify(value)) : undefined;
+}
+
 export const emptyObject = (): MutableJsonObject => Object.create(null) as MutableJsonObject;
 
 /** Numbers that JavaScript may spell differently; also found in strings, where it costs time and nothing else. */

@@ -22,6 +22,7 @@ function activationOf(names: readonly string[], prepare: (policy: Policy) => Pro
   const activation = createActivation({
     names,
     read: readAndMerge,
+    nowMs: () => 0,
     prepare: async (policy) => {
       const prepared = await prepare(policy);
       return { commit: () => void commits.push(prepared), abandon: () => {} };

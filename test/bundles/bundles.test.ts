@@ -61,6 +61,7 @@ async function setUp(scope: Scope, over: Partial<BundlesOptions> = {}) {
     prepare: async (policy) => ({ commit: () => void commits.push(policy), abandon: () => {} }),
     onActivated: (name) => events.emit('activated', name),
     onFailed: (name) => events.emit('failed', name),
+    onLooked: () => {},
     onStale: () => {},
     ...over,
   });
@@ -84,6 +85,13 @@ describe('bundles', () => {
         last_successful_request: NEW_YEAR,
         last_successful_download: NEW_YEAR,
         last_successful_activation: NEW_YEAR,
+        type: 'snapshot',
+        size: bundle('a', 'r1').length,
+        metrics: {
+          timer_bundle_request_ns: 0,
+          timer_rego_load_bundles_ns: 0,
+          timer_rego_module_compile_ns: 0,
+        },
       },
     });
     assert.deepEqual(commits[0]?.revisions, { main: 'r1' });

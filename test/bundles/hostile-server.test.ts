@@ -90,6 +90,7 @@ async function setUp(scope: Scope, pair: { readonly ca: Pair; readonly server: P
     prepare: async (policy) => ({ commit: () => void commits.push(policy), abandon: () => {} }),
     onActivated: () => events.emit('activated'),
     onFailed: () => events.emit('failed'),
+    onLooked: () => {},
     onStale: () => {},
   });
   scope.after(bundles.stop);

@@ -104,6 +104,7 @@ test('a bundle server is asked as OPA asks it, from the same configuration', asy
     prepare: async () => ({ commit: () => {}, abandon: () => {} }),
     onActivated: () => {},
     onFailed: () => {},
+    onLooked: () => {},
   });
   context.after(bundles.stop);
   await bundles.start();

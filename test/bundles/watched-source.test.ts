@@ -39,6 +39,7 @@ async function setUp(scope: Scope, path: string, over: Partial<BundleConfig> = {
     prepare: async (policy) => ({ commit: () => void commits.push(policy), abandon: () => {} }),
     onActivated: () => events.emit('activated'),
     onFailed: () => events.emit('failed'),
+    onLooked: () => {},
   });
   scope.after(bundles.stop);
   await bundles.start();

@@ -52,6 +52,16 @@ distributed_tracing: { type: grpc }
     ]);
   });
 
+  test('status needs a service that is there, or another way to be told', () => {
+    const services = 'services: { a: { url: "http://a" }, b: { url: "http://b" } }\n';
+    assert.deepEqual(problemsOf(load(`${services}status: { service: c }`)), ['status.service: no service is called c']);
+    assert.match(problemsOf(load(`${services}status: {}`))[0] ?? '', /^status\.service: needed/);
+    assert.equal(configOf(load(`${services}status: { console: true }`)).config.status?.service, undefined);
+    const buckets =
+      'status: { console: true, prometheus_config: { collectors: { bundle_loading_duration_ns: { buckets: [2, 1] } } } }';
+    assert.match(problemsOf(load(buckets))[0] ?? '', /buckets: bounds must grow$/);
+  });
+
   test('services may be a list', () => {
     const { config } = configOf(load('services: [{ name: s, url: "http://x" }]'));
     assert.equal(config.services['s']?.url, 'http://x');
@@ -76,6 +86,14 @@ distributed_tracing: { type: grpc }
     assert.equal(config.postern.evaluation.budget_ms, 20);
     assert.equal(config.postern.identity?.issuers[0]?.jwks_file, 'content of k');
     assert.equal(config.decision_logs.console, true);
+  });
+
+  test('a key set stays as it was written', () => {
+    const keys = [{ kty: 'RSA', n: 'AQAB', e: 'AQAB', kid: 'k', x5c: ['a'], ours: { deep: [1] } }];
+    const issuers = [{ issuer: 'i', jwks: { keys } }];
+    const { config, warnings } = configOf(load(JSON.stringify({ postern: { identity: { issuers } } })));
+    assert.deepEqual(config.postern.identity?.issuers[0]?.jwks, { keys });
+    assert.deepEqual(warnings, []);
   });
 
   test('a prototype cannot be reached', () => {

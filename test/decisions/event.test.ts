@@ -67,7 +67,17 @@ test('an allowed decision has all keys in the spelling of OPA', () => {
 test('every event is one line of JSON with no key that OPA does not know', () => {
   const records = [
     recordOf({ path: '/a\n\u2028?token=\n1', body: 'a\nb' }),
-    recordOf({}, { outcome: 'fault', reason: 'internal_error', cause: 'a\nb', facts: undefined, derived: undefined }),
+    recordOf(
+      {},
+      {
+        outcome: 'fault',
+        reason: 'internal_error',
+        cause: 'a\nb',
+        facts: undefined,
+        document: undefined,
+        text: undefined,
+      },
+    ),
   ];
   for (const record of records) {
     const line = write(record);
@@ -82,7 +92,7 @@ test('a request that could not be read has no input and no result', () => {
       {},
       {
         ...{ outcome: 'deny', reason: 'request_unreadable', cause: 'truncated field', httpStatus: 400 },
-        ...{ facts: undefined, derived: undefined, result: undefined, path: '', revisions: {} },
+        ...{ facts: undefined, document: undefined, text: undefined, result: undefined, path: '', revisions: {} },
         timings: { identityMs: 0, inputMs: 0, evaluationMs: 0, totalMs: 0.0631 },
       },
     ),
@@ -101,7 +111,10 @@ test('a request that could not be read has no input and no result', () => {
 });
 
 test('a refusal before the input was built has the message as its input', () => {
-  const record = recordOf({ path: '/a' }, { derived: undefined, result: undefined, reason: 'token_expired' });
+  const record = recordOf(
+    { path: '/a' },
+    { document: undefined, text: undefined, result: undefined, reason: 'token_expired' },
+  );
   assert.deepEqual(Object.keys(eventOf(record)['input'] as JsonObject), ['attributes']);
 });
 

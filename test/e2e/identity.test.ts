@@ -73,6 +73,7 @@ describe('bearer tokens', () => {
     for (let i = 0; i < 2; i++) assert.equal((await ask(server, bearer(token))).code, 0);
     const metrics = await (await fetch(`http://${server.diagnostic}/metrics`)).text();
     assert.match(metrics, /postern_token_cache_lookups_total\{result="hit"\} [1-9]/);
+    assert.match(metrics, /postern_jwks_age_seconds\{issuer="https:\/\/a\.test\/"\} [0-9]+\n/);
     assert.equal((await ask(server, { Authorization: `bearer  ${token}` })).code, 0);
   });
 

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import type { BundleReport } from '../../src/cli/ports.ts';
+import type { BundleReport } from '../../src/cli/bundle/ports.ts';
 import { bundleOf } from '../support/archive.ts';
 import { root } from '../support/process.ts';
 import { createScope } from '../support/scope.ts';

@@ -21,7 +21,8 @@ describe('starting', () => {
       [
         'plugins: { envoy_ext_authz_grpc: { addr: 5, dry-run: maybe } }',
         'postern: { path: standard, paths: loose, identity: { issuers: [{ issuer: i }] } }',
-        'bundles: { a: { polling: { min_delay_seconds: -1 } }, b: { signing: { keyid: k } } }',
+        'bundles: { a: { polling: { min_delay_seconds: -1 } } }',
+        'keys: { k: { key: nonsense } }',
       ].join('\n'),
     );
     const child = startProcess(context, postern, ['run', '--server', '--config-file', file]);
@@ -32,7 +33,7 @@ describe('starting', () => {
       'postern.path: unknown option',
       'postern.paths',
       'bundles.a.polling.min_delay_seconds',
-      'bundles.b.signing',
+      'keys.k.key',
     ]) {
       assert.ok(child.stderr().includes(path), `${path} in:\n${child.stderr()}`);
     }
@@ -71,9 +72,9 @@ describe('starting', () => {
 
   test('OPA keys that are not honoured are warned about by name', async (context) => {
     const folder = scratchFolder(context);
-    const config = { status: { console: true }, plugins: { other: {} }, decision_logs: { service: 'x' } };
+    const config = { distributed_tracing: { type: 'grpc' }, plugins: { other: {} }, decision_logs: { service: 'x' } };
     const server = await startPostern(context, { args: ['-b', buildPolicy(policy, folder)], config, folder });
-    for (const key of ['status', 'plugins.other', 'decision_logs.service']) {
+    for (const key of ['distributed_tracing', 'plugins.other', 'decision_logs.service']) {
       assert.ok(server.stderr().includes(`${key} is not honoured`), key);
     }
   });

@@ -341,10 +341,10 @@ describe('certificates that change while it serves', () => {
 });
 
 describe('other settings', () => {
-  test('without TLS there is nothing to reload on SIGHUP, and it goes on serving', async (context) => {
+  test('without TLS there are only bundles to look at again on SIGHUP, and it goes on serving', async (context) => {
     const server = await startPostern(context, { args: ['--bundle', bundle], folder });
     server.process.kill('SIGHUP');
-    await server.printed('nothing to reload');
+    await server.printed(/"parts":\["bundles"\].*looked at again/);
     const session = connectHttp2(`http://${server.grpc}`);
     assert.ok(allowed(await call(session, fine)));
     session.destroy();

@@ -217,7 +217,7 @@ describe('an agent that changes', () => {
     await Promise.all(load);
     kept.destroy();
     assert.equal(failed, 0);
-    assert.ok(answered > 50, `${answered} requests`);
+    assert.ok(answered > 10, `${answered} requests`);
     assert.match(server.stderr(), /the message is no X509SVIDResponse.*the ones before keep serving/s);
   });
 

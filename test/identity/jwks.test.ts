@@ -78,7 +78,7 @@ describe('a key set from a server', () => {
     await jwks.start();
     up = false;
     for (let second = 0; second < 60; second++) {
-      await Promise.all(Array.from({ length: 50 }, () => jwks.lookAgain()));
+      await Promise.all(Array.from({ length: 50 }, (_, i) => jwks.lookFor(`random-${second}-${i}`, 'RS256')));
       clock.advance(1000);
     }
     assert.ok(fetches <= 1 + 60 / 30, `${fetches} fetches`);
@@ -121,11 +121,11 @@ describe('a key set from a server', () => {
     const jwks = jwksAt(context, address, clock, () => changes++);
     await jwks.start();
     clock.advance(31_000);
-    await jwks.lookAgain();
+    await jwks.lookFor('k2', 'RS256');
     assert.equal(changes, 0);
     served = 1;
     clock.advance(31_000);
-    await jwks.lookAgain();
+    await jwks.lookFor('k2', 'RS256');
     assert.equal(changes, 1);
     assert.equal(jwks.current()?.keys[0]?.kid, 'k2');
   });
@@ -162,7 +162,7 @@ describe('a key set from a server', () => {
       await jwks.start();
       isHostile = true;
       clock.advance(31_000);
-      await jwks.lookAgain();
+      await jwks.lookFor('k2', 'RS256');
       assert.equal(jwks.current()?.keys.length, 1);
       assert.ok(jwks.status().error);
     });
@@ -181,6 +181,31 @@ describe('a key set from a server', () => {
     assert.deepEqual(JSON.parse(((await discover()) as { text: string }).text), document);
     named = 'https://other.test';
     await assert.rejects(discover(), /another issuer/);
+  });
+
+  test('is found as RFC 8414 has it where there is no OpenID Connect, and only there', async (context) => {
+    const { jwks: document } = await createSigner('x');
+    let openId = 404;
+    const asked: string[] = [];
+    const address = await serve(context, (request, response) => {
+      asked.push(request.url ?? '');
+      if (request.url === '/jwks') response.end(JSON.stringify(document));
+      else if (request.url === '/.well-known/oauth-authorization-server/tenant/a') {
+        response.end(JSON.stringify({ issuer: `${address}/tenant/a`, jwks_uri: `${address}/jwks` }));
+      } else response.writeHead(openId).end();
+    });
+    const [origin] = keyOriginsOf({ ...issuer, issuer: `${address}/tenant/a`, discovery: true });
+    const { signal } = new AbortController();
+    assert.deepEqual(JSON.parse((await origin?.(signal))?.text ?? ''), document);
+    assert.deepEqual(asked, [
+      '/tenant/a/.well-known/openid-configuration',
+      '/.well-known/oauth-authorization-server/tenant/a',
+      '/jwks',
+    ]);
+    // A server that fails has not said that there is nothing.
+    openId = 503;
+    await assert.rejects(async () => origin?.(signal), /503/);
+    assert.equal(asked.length, 4);
   });
 
   test('comes from the first mirror that has one when its own server fails', async (context) => {
@@ -280,6 +305,8 @@ test('keys that verify nothing safely are left out, and a set of only such keys 
     privateKey.export({ format: 'jwk' }),
     { kty: 'oct', k: 'c2VjcmV0' },
     { ...jwks.keys[0], use: 'enc' },
+    { ...jwks.keys[0], key_ops: ['sign'] },
+    { ...jwks.keys[0], key_ops: 'verify' },
     { kty: 'RSA', n: '!!', e: 'AQAB' },
     null,
     'text',

@@ -25,6 +25,7 @@ const moduleOf = (rego: string, ...entrypoints: readonly string[]): Buffer => bu
 async function policyOf(bundles: { readonly [name: string]: Files }): Promise<Policy> {
   const policies: Policy[] = [];
   const activation = createActivation({
+    nowMs: () => 0,
     names: Object.keys(bundles),
     read: readAndMerge,
     prepare: async (policy) => ({ commit: () => void policies.push(policy), abandon: () => {} }),

@@ -24,6 +24,8 @@ export type EnvoyOptions = {
   readonly metadataNamespaces?: readonly string[];
   /** Speak TLS to the servers: files of the authority, and of the certificate to show; the server's URI or DNS name. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly server: string };
+  /** Want a certificate of this authority from clients, and tell about it in X-Forwarded-Client-Cert. */
+  readonly clients?: { readonly ca: string; readonly cert: string; readonly key: string };
 };
 
 export type Envoy = Child & {
@@ -98,6 +100,20 @@ const transport = ({ ca, cert, key, server }: NonNullable<EnvoyOptions['tls']>):
   },
 });
 
+const clientTransport = ({ ca, cert, key }: NonNullable<EnvoyOptions['clients']>): object => ({
+  transport_socket: {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+      require_client_certificate: true,
+      common_tls_context: {
+        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
+        validation_context: { trusted_ca: { filename: ca } },
+      },
+    },
+  },
+});
+
 /** Envoy's configuration for one listener with ext_authz before one upstream. */
 export function envoyConfig(options: EnvoyOptions, port: number, adminPort: number, log: string): object {
   const extAuthz = {
@@ -114,6 +130,12 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
   const manager = {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: 'in',
+    ...(options.clients === undefined
+      ? {}
+      : {
+          forward_client_cert_details: 'SANITIZE_SET',
+          set_current_client_cert_details: { subject: true, uri: true, dns: true },
+        }),
     access_log: [
       {
         name: 'envoy.access_loggers.file',
@@ -146,7 +168,10 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
           name: 'in',
           address: { socket_address: { address: '127.0.0.1', port_value: port } },
           filter_chains: [
-            { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] },
+            {
+              filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }],
+              ...(options.clients === undefined ? {} : clientTransport(options.clients)),
+            },
           ],
         },
       ],

@@ -15,9 +15,11 @@ export type CheckClient = {
 };
 
 export function checkClient(address: string): CheckClient {
-  const client = new Client(address.replace('unix://', 'unix:'), credentials.createInsecure());
+  // Clients of one address would share a connection.
+  const options = { 'grpc.use_local_subchannel_pool': 1 };
+  const client = new Client(address.replace('unix://', 'unix:'), credentials.createInsecure(), options);
   return {
-    send: (request, options = {}) =>
+    send: (request, call = {}) =>
       new Promise((resolve) => {
         const done = (error: ServiceError | null, value?: Buffer): void =>
           resolve(
@@ -25,7 +27,7 @@ export function checkClient(address: string): CheckClient {
               ? { response: value }
               : { grpcError: error?.code ?? -1, details: error?.details ?? '' },
           );
-        client.makeUnaryRequest(CHECK, same, same, Buffer.from(request), options, done);
+        client.makeUnaryRequest(CHECK, same, same, Buffer.from(request), call, done);
       }),
     close: () => client.close(),
   };

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { isDigest } from '../../config/bundle-addresses.ts';
+import { digestInTurns } from '../../lib/in-turns.ts';
 import { BundleError } from '../error.ts';
 
 /** The layer that OPA takes for a bundle (https://www.openpolicyagent.org/docs/management-bundles#oci-registry). */
@@ -66,9 +66,9 @@ function isAttestation(entry: unknown): boolean {
 }
 
 /** Digest of content, with the algorithm of the one that is expected. */
-export function digestOf(bytes: Buffer, expected: string | undefined): string {
+export async function digestOf(bytes: Buffer, expected: string | undefined): Promise<string> {
   const algorithm = expected?.startsWith('sha512:') ? 'sha512' : 'sha256';
-  return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
+  return `${algorithm}:${await digestInTurns(bytes, algorithm)}`;
 }
 
 export const missingLayer = (types: readonly string[]): BundleError =>

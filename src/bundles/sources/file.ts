@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hashInTurns } from '../../lib/in-turns.ts';
 import { readLimited } from '../../lib/read-limited.ts';
 import { BundleError } from '../error.ts';
 import { type BundleFiles, bundleLimits, type Content } from '../unpack.ts';
@@ -37,14 +38,15 @@ type Version = { readonly version: string; readonly content: Content };
 async function read(path: string, maxBytes: number): Promise<Version> {
   if ((await stat(path)).isDirectory()) {
     const files = await readFolder(path, maxBytes);
-    return { version: versionOf(files), content: { files } };
+    return { version: await versionOf(files), content: { files } };
   }
   const archive = await readLimited(path, bundleLimits.packed);
-  return { version: versionOf(new Map([['', archive]])), content: { archive } };
+  return { version: await versionOf(new Map([['', archive]])), content: { archive } };
 }
 
-function versionOf(files: BundleFiles): string {
+async function versionOf(files: BundleFiles): Promise<string> {
   const digest = createHash('sha256');
-  for (const [name, bytes] of files) digest.update(`${name}\0${bytes.length}\0`).update(bytes);
+  const parts = [...files].flatMap(([name, bytes]) => [Buffer.from(`${name}\0${bytes.length}\0`), bytes]);
+  await hashInTurns(digest, parts);
   return digest.digest('hex');
 }

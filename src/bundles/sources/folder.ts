@@ -7,7 +7,7 @@ import { type BundleFiles, bundleLimits } from '../unpack.ts';
 
 /** What belongs to a bundle; Rego sources are looked at by name only. A signature covers everything else as well. */
 const PART =
-  /(?:^|\/)(?:[^/]*\.manifest(?:\.pb)?|\.signatures\.json|patch\.json|data\.(?:json|ya?ml)|[^/]+\.(?:wasm|rego))$/;
+  /(?:^|\/)(?:[^/]*\.manifest(?:\.pb)?|\.signatures\.json|patch\.json|data\.(?:json|ya?ml)|[^/]+\.(?:wasm|rego|rego\.txt))$/;
 const MAX_DEPTH = 32;
 const MAX_ATTEMPTS = 3;
 

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { Clock } from '../../lib/clock.ts';
+import { digestInTurns } from '../../lib/in-turns.ts';
 import type { Answer, ServiceClient } from './service-client.ts';
 import { type BundleSource, SourceError } from './source.ts';
 import { createSupersededTags } from './superseded-tags.ts';
@@ -51,7 +51,7 @@ export function createHttpSource(client: ServiceClient, address: string, options
     }
     if (answer.status !== 200) throw refusal(url, answer, clock);
     serverWaits = longPollMs > 0 && answer.headers['content-type'] === BUNDLE_TYPE;
-    const found = versionIn(answer);
+    const found = await versionIn(answer);
     // A server that knows no conditions would otherwise have the same bundle activated with every poll. Content says it
     // as well as the tag does: some servers have one tag for everything.
     if (found.digest === active?.digest && found.etag === active.etag) return { kind: 'unchanged', waits: serverWaits };
@@ -70,8 +70,8 @@ function versionOf(tag = ''): Version | undefined {
   return digest === undefined ? undefined : { digest, etag: etag || undefined };
 }
 
-const versionIn = ({ headers: { etag }, body }: Answer): Version => ({
-  digest: createHash('sha256').update(body).digest('hex'),
+const versionIn = async ({ headers: { etag }, body }: Answer): Promise<Version> => ({
+  digest: await digestInTurns(body),
   etag: typeof etag === 'string' && etag !== '' && etag.length <= MAX_ETAG ? etag : undefined,
 });
 

@@ -96,7 +96,7 @@ async function manifest(
     signal,
   );
   if (status !== 200) throw missingImage();
-  const digest = digestOf(body, expected);
+  const digest = await digestOf(body, expected);
   if (expected !== undefined && digest !== expected) throw new BundleError('the manifest is not what its digest says');
   return { digest, body };
 }
@@ -144,7 +144,7 @@ async function blob(
   const path = `${repository}/blobs/${digest}`;
   const { status, body } = await registry({ method: 'GET', path, repository, accept: '*/*', maxBytes: size }, signal);
   if (status !== 200) throw new BundleError(`the registry does not have the layer that the manifest names (${status})`);
-  if (digestOf(body, digest) !== digest) throw new BundleError('the bundle is not what its digest says');
+  if ((await digestOf(body, digest)) !== digest) throw new BundleError('the bundle is not what its digest says');
   return body;
 }
 

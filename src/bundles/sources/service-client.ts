@@ -38,6 +38,14 @@ export type GetRequest = {
   readonly signal: AbortSignal;
 };
 
+export type PostRequest = {
+  readonly url: URL;
+  /** In lower case; they go before those of the service. */
+  readonly headers: Headers;
+  readonly body: string;
+  readonly signal: AbortSignal;
+};
+
 export type Answer = {
   readonly status: number;
   readonly headers: Dispatcher.ResponseData['headers'];
@@ -45,11 +53,20 @@ export type Answer = {
   readonly body: Buffer;
 };
 
-/**
- * Asks a service. Follows redirects, on which neither credentials nor headers of the service leave its origin. Rejects
- * with SourceError, which says where and what, when there is no answer; any answer that is not a redirect is one.
- */
-export type ServiceClient = { readonly get: (request: GetRequest) => Promise<Answer> };
+/** Asks a service. Rejects with SourceError, which says where and what, when there is no answer. */
+export type ServiceClient = {
+  /**
+   * Follows redirects, on which neither credentials nor headers of the service leave its origin. Any answer that is not a
+   * redirect is one.
+   */
+  readonly get: (request: GetRequest) => Promise<Answer>;
+  /** Sends something to the service, and to nobody else: a redirect is an answer. Of the answer nothing is read but its head. */
+  readonly post: (request: PostRequest) => Promise<Answer>;
+};
+
+/** A request to the service or to whom it refers. */
+type Request = Omit<GetRequest, 'waitMs'> & { readonly waitMs?: number; readonly body?: string };
+const methodOf = ({ body }: Request): 'GET' | 'POST' => (body === undefined ? 'GET' : 'POST');
 
 const MAX_REDIRECTS = 5;
 const MAX_TIMER_MS = 2_147_483_647;
@@ -58,37 +75,38 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 export function createServiceClient(parts: ServiceClientParts): ServiceClient {
   const own = lowerCase(parts.headers);
 
-  async function send(
-    request: GetRequest,
-    url: URL,
-    headers: Headers,
-    isHome: boolean,
-  ): Promise<Dispatcher.ResponseData> {
+  async function send(request: Request, url: URL, headers: Headers, isHome: boolean): Promise<Dispatcher.ResponseData> {
     const dispatcher = await parts.transport.to(url, isHome ? 'service' : 'stranger');
-    const headersTimeout = Math.min(parts.headersTimeoutMs + request.waitMs, MAX_TIMER_MS);
+    const headersTimeout = Math.min(parts.headersTimeoutMs + (request.waitMs ?? 0), MAX_TIMER_MS);
     // undici begins to count anew with each interim response (RFC 9110 section 15.2), which may go on for ever.
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), Math.min(parts.limits.connectMs + headersTimeout, MAX_TIMER_MS));
     try {
       return await sendRequest(url, {
         dispatcher,
+        method: methodOf(request),
+        ...(request.body === undefined ? {} : { body: request.body }),
         headers: { 'user-agent': 'postern', ...headers },
         headersTimeout,
         bodyTimeout: parts.limits.stallMs,
         signal: AbortSignal.any([request.signal, late.signal]),
       });
     } catch (error) {
-      throw late.signal.aborted ? at(url, 'no response headers in time') : failed(url, error);
+      const what = late.signal.aborted ? 'no response headers in time' : networkFailure(error);
+      throw at(url, what, {}, methodOf(request));
     } finally {
       clearTimeout(timer);
     }
   }
 
   /** To the service itself: with what is its own, and once more with other credentials when it refuses the first. */
-  async function sendHome(request: GetRequest, url: URL): Promise<Dispatcher.ResponseData> {
+  async function sendHome(request: Request, url: URL): Promise<Dispatcher.ResponseData> {
     const plain = { ...basicOf(url), ...own, ...request.headers };
     const proofOf = (headers: Headers, wasRefused: boolean): Promise<Headers> =>
-      unlessAborted(parts.credentials({ method: 'GET', url, headers, wasRefused }), request.signal);
+      unlessAborted(
+        parts.credentials({ method: methodOf(request), url, headers, body: request.body, wasRefused }),
+        request.signal,
+      );
     const proof = await proofOf(plain, false);
     const first = await send(request, url, { ...plain, ...proof }, true);
     if (first.statusCode !== 401) return first;
@@ -130,7 +148,13 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
     return { status, headers, body: await decoded(await download(response, url, parts.limits), headers, url) };
   }
 
-  return { get };
+  async function post(request: PostRequest): Promise<Answer> {
+    const response = await sendHome(request, request.url);
+    discard(response);
+    return { status: response.statusCode, headers: response.headers, body: Buffer.alloc(0) };
+  }
+
+  return { get, post };
 }
 
 async function download(response: Dispatcher.ResponseData, url: URL, limits: TransferLimits): Promise<Buffer> {
@@ -190,8 +214,12 @@ function discard({ body }: Dispatcher.ResponseData): void {
 }
 
 /** What a server may say of itself is not repeated; where it is, is: without what may be secret in an address. */
-const at = (url: URL, what: string, told: ConstructorParameters<typeof SourceError>[1] = {}): SourceError =>
-  new SourceError(`GET ${url.origin}${url.pathname}: ${what}`, told);
+const at = (
+  url: URL,
+  what: string,
+  told: ConstructorParameters<typeof SourceError>[1] = {},
+  method: 'GET' | 'POST' = 'GET',
+): SourceError => new SourceError(`${method} ${url.origin}${url.pathname}: ${what}`, told);
 
 const failed = (url: URL, error: unknown): SourceError => at(url, networkFailure(error));
 

@@ -1,5 +1,6 @@
 import type { Policy } from '../../bundles/activate.ts';
 import type { Config } from '../../config/schema.ts';
+import type { Found } from '../../identity/jwks.ts';
 import type { KeyState } from '../../identity/shared-jwks.ts';
 import type { LogFormat, LogLevel } from '../../telemetry/logger.ts';
 import type { MetricValues } from '../../telemetry/metrics.ts';
@@ -52,7 +53,11 @@ export type PrimaryFunctions = {
   /** Sent again and again; a worker that falls silent is replaced. */
   readonly beat: (state: { readonly ready: boolean }) => void;
   readonly keyStateOf: (issuer: string) => KeyState;
-  readonly lookForKeys: (issuer: string) => Promise<void>;
+  readonly lookForKey: (key: {
+    readonly issuer: string;
+    readonly kid: string | undefined;
+    readonly alg: string;
+  }) => Promise<Found>;
 };
 
 export const BEAT_EVERY_MS = 500;

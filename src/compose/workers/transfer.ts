@@ -4,16 +4,18 @@ import type { PolicyHead, WorkerFunctions } from './protocol.ts';
 
 /** What is read and copied in a fraction of a millisecond. */
 const PART_BYTES = 262_144;
+/** Longest time for one of them, ms. */
+const PART_MS = 30_000;
 
 /** Sends a policy; one part at a time, so that a worker under load has as much to take in as it can. */
 export async function sendPolicy(to: Channel<WorkerFunctions>, id: number, policy: Policy): Promise<void> {
   const { modules, data, revisions } = policy;
   const heads = modules.map(({ wasm, ...module }) => ({ ...module, bytes: wasm.length }));
-  await to.call('receive', { id, revisions, modules: heads, dataBytes: data.length });
+  await to.call('receive', { id, revisions, modules: heads, dataBytes: data.length }, PART_MS);
   for (const bytes of [...modules.map(({ wasm }) => wasm), data]) {
     for (let at = 0; at < bytes.length; at += PART_BYTES) {
       // Not a view of the whole: that would be sent along.
-      await to.call('receivePart', { id, bytes: Buffer.from(bytes.subarray(at, at + PART_BYTES)) });
+      await to.call('receivePart', { id, bytes: Buffer.from(bytes.subarray(at, at + PART_BYTES)) }, PART_MS);
     }
   }
 }

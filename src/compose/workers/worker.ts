@@ -67,7 +67,7 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
     const primary = createChannel<PrimaryFunctions>(pipe, functions);
     const holder: KeyHolder = {
       stateOf: (issuer) => primary.call('keyStateOf', issuer),
-      look: (issuer) => primary.call('lookForKeys', issuer),
+      lookFor: (issuer, kid, alg) => primary.call('lookForKey', { issuer, kid, alg }),
       onChange: (issuer, changed) => void keyListeners.set(issuer, changed),
     };
     setInterval(() => {

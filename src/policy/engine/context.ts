@@ -16,6 +16,8 @@ export type HostOptions = {
   readonly nowNs: () => bigint;
   readonly random: (count: number) => Uint8Array;
   readonly onPrint: (message: string) => void;
+  /** Told of every answer of a built-in; arguments and answer are term text. */
+  readonly onAnswer: (builtin: string, args: readonly string[], answer: string) => void;
   /** What `opa.runtime` answers. */
   readonly runtime: Value;
   /** Whether a built-in's error ends the evaluation; otherwise its call is undefined. */
@@ -90,14 +92,16 @@ const MAX_CACHE_CHARS = 16 * 1_048_576;
 
 /** A bounded cache for results of built-ins; one per policy or process. */
 export function createBuiltinCache(): BuiltinCache {
-  const entries = new LRUCache<string, { readonly value: unknown }>({
-    max: MAX_CACHE_ENTRIES,
-    maxSize: MAX_CACHE_CHARS,
-    sizeCalculation: (_value, key) => key.length + 1,
-  });
+  // Made when it is needed: it reserves its places at once, and many policies call nothing that uses it.
+  let entries: LRUCache<string, { readonly value: unknown }> | undefined;
   return {
-    get: (key) => entries.get(key)?.value,
+    get: (key) => entries?.get(key)?.value,
     set: (key, value) => {
+      entries ??= new LRUCache({
+        max: MAX_CACHE_ENTRIES,
+        maxSize: MAX_CACHE_CHARS,
+        sizeCalculation: (_value, each) => each.length + 1,
+      });
       entries.set(key, { value });
     },
   };
@@ -111,6 +115,7 @@ export const defaultHostOptions = (): HostOptions => ({
   random: (count) => randomBytes(count),
   // A policy's print output could carry anything from the input: it goes nowhere unless someone asks for it.
   onPrint: () => {},
+  onAnswer: () => {},
   runtime: new RegoObject(),
   strictBuiltinErrors: false,
   cache: createBuiltinCache(),

@@ -83,7 +83,10 @@ export function createHost(memory: WebAssembly.Memory, options: HostOptions): Ho
     context.expectWork(texts.reduce((sum, text) => sum + text.length, 0) * CHARACTER_MS);
     const values = texts.map(builtin.keepsSpelling === true ? parseSpelled : parse);
     const result = answer(builtin, context, values, options.strictBuiltinErrors);
-    return result === undefined ? 0 : putText(exports, memory, dump(result));
+    if (result === undefined) return 0;
+    const text = dump(result);
+    options.onAnswer(builtin.name, texts, text);
+    return putText(exports, memory, text);
   }
 
   const host: Host = {

@@ -1,7 +1,7 @@
-/** A module's memory with its data in it, as it was before anything was asked; may cross threads. */
+/** A module's memory with its data in it, as it was before anything was asked; moves from thread to thread. */
 export type MemoryImage = {
-  /** From address 0 to the end of the data. */
-  readonly bytes: Uint8Array;
+  /** From address 0 to the end of the data. A buffer of its own, which whoever has used it hands back. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly globals: { readonly [name: string]: unknown };
   /** Of the whole memory. */
   readonly memoryBytes: number;

@@ -249,7 +249,7 @@ function reserve(
 
 function imageOf(memory: WebAssembly.Memory, { dataAddress, dataHeap, state }: Loaded): MemoryImage {
   const { bytes: below, ...kept } = state.kept;
-  const bytes = new Uint8Array(new SharedArrayBuffer(dataHeap));
+  const bytes = new Uint8Array(dataHeap);
   bytes.set(new Uint8Array(memory.buffer, 0, dataHeap));
   // Evaluations change what is below the heap, and only that.
   bytes.set(below);

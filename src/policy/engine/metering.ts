@@ -3,8 +3,8 @@ import { mendedWith } from './mended-with.ts';
 import { type Prefix, redirections } from './redirected.ts';
 import {
   createReader,
-  eachImport,
   HEADER_BYTES,
+  importsOf,
   leb,
   SECTION,
   type Section,
@@ -27,9 +27,9 @@ export const GLOBAL_EXPORT = 'postern_global_';
 export const INPUT_EXPORT = 'postern_input';
 const INPUT_GLOBAL = [0x7f, 0x01, 0x41, 0x01, 0x0b];
 
-/** A mutable i32 that begins at MAX_STEPS. */
-const STEPS_GLOBAL = [0x7f, 0x01, 0x41, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0b];
-/** The largest budget, 2^31 − 1 steps; what a module has until it is given another. */
+/** A mutable i32 that begins at 2^26 − 1: to start, and to say what it is, a module needs a few thousand. */
+const STEPS_GLOBAL = [0x7f, 0x01, 0x41, 0xff, 0xff, 0xff, 0x1f, 0x0b];
+/** The largest budget, 2^31 − 1 steps. */
 export const MAX_STEPS = 0x7fff_ffff;
 
 const MAX_FUNCTIONS = 1_000_000;
@@ -42,7 +42,7 @@ export function withSteps(wasm: Uint8Array): Uint8Array {
     if (found === undefined) throw new EngineError(`the WASM module has no section ${id}`);
     return found.content;
   };
-  const imported = importedGlobals(find(SECTION.import));
+  const imported = importsOf(find(SECTION.import), 'global').length;
   const globals = globalsOf(find(SECTION.global));
   const index = imported + globals.length;
   const exported = [
@@ -105,15 +105,6 @@ function stepCode(index: number): Uint8Array {
   return Uint8Array.from([...get, 0x41, 0x01, 0x6b, ...set, ...isNegative, 0x04, 0x40, 0x00, 0x0b]);
 }
 
-function importedGlobals(imports: Uint8Array): number {
-  let globals = 0;
-  eachImport(imports, (kind) => {
-    if (kind === 'global') globals++;
-    return undefined;
-  });
-  return globals;
-}
-
 type InputMark = {
   /** The place of opa_eval in the code section. */
   readonly place: number;
@@ -125,11 +116,7 @@ type InputMark = {
 
 function inputMark(sections: readonly Section[], global: number): InputMark | undefined {
   const find = (id: number): Uint8Array => sections.find((one) => one.id === id)?.content ?? Uint8Array.of(0);
-  let imported = 0;
-  eachImport(find(SECTION.import), (kind) => {
-    if (kind === 'function') imported++;
-    return undefined;
-  });
+  const imported = importsOf(find(SECTION.import), 'function').length;
   const functions = exportedFunctions(find(SECTION.export));
   const [evaluate, reader] = [functions.get('opa_eval'), functions.get('opa_value_parse')];
   if (evaluate === undefined || reader === undefined) return undefined;

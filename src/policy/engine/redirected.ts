@@ -1,4 +1,4 @@
-import { createReader, eachImport, leb, SECTION, type Section } from './wasm-binary.ts';
+import { createReader, importsOf, leb, SECTION, type Section } from './wasm-binary.ts';
 
 /*
  * Functions of the module that stand for built-ins, and do not always do what they do in Go: they are found by their names,
@@ -47,7 +47,7 @@ export function redirections(sections: readonly Section[]): ReadonlyMap<number, 
   const [types, imports, functions] = [find(SECTION.type), find(SECTION.import), find(SECTION.function)];
   const prefixes = new Map<number, Prefix>();
   if (types === undefined || imports === undefined || functions === undefined) return prefixes;
-  const imported = importedFunctions(imports);
+  const imported = importsOf(imports, 'function');
   const parameters = parametersOf(types);
   const typeOf = numbersOf(functions);
   const names = [...REDIRECTED.keys()];
@@ -73,15 +73,6 @@ function callOf(id: number, arity: number, target: number): readonly number[] {
   // The numbers of i32.const are signed; this one fits into three groups of seven bits.
   const signed = [(id & 0x7f) | 0x80, ((id >> 7) & 0x7f) | 0x80, (id >> 14) & 0x3f];
   return [0x41, ...signed, 0x41, 0x00, ...given, 0x10, ...leb(target)];
-}
-
-function importedFunctions(imports: Uint8Array): readonly string[] {
-  const names: string[] = [];
-  eachImport(imports, (kind, _pages, name) => {
-    if (kind === 'function') names.push(name);
-    return undefined;
-  });
-  return names;
 }
 
 /** How many parameters each type has, when all of them and the one result are i32; otherwise undefined. */

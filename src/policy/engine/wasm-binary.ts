@@ -31,6 +31,16 @@ export function sectionsOf(wasm: Uint8Array): readonly Section[] {
   return sections;
 }
 
+/** Names of the imports of one kind, in their order. Throws EngineError. */
+export function importsOf(imports: Uint8Array, wanted: ImportKind): readonly string[] {
+  const names: string[] = [];
+  eachImport(imports, (kind, _pages, name) => {
+    if (kind === wanted) names.push(name);
+    return undefined;
+  });
+  return names;
+}
+
 /** Shows `see` each import (`pages`: the least of a memory) until it returns something. Throws EngineError. */
 export function eachImport<T>(
   imports: Uint8Array,

@@ -1,5 +1,5 @@
 import { messageOf } from '../../lib/message.ts';
-import type { Evaluation } from '../../model/evaluation.ts';
+import type { Evaluation, EvaluationFailure } from '../../model/evaluation.ts';
 import type { Json } from '../../model/json.ts';
 import { toJson } from '../../values/convert.ts';
 import { isObject, parseExact } from '../../values/json.ts';
@@ -18,6 +18,7 @@ import {
   StepsExhausted,
 } from './instance.ts';
 import { type CompiledModule, compileModule, withMemory } from './module.ts';
+import { createObservations, type Observations } from './observations.ts';
 
 /** Linear memory never shrinks, so an instance that one large input made this much larger is replaced. */
 const GROWTH_BYTES = 16 * 1_048_576;
@@ -52,42 +53,53 @@ export function createInstance(
 
 /**
  * The same for a module that was loaded in another thread. When its instance has to be replaced and the image is not
- * small, it is asked for `again`, and evaluations are given up meanwhile. Rejects with EngineError.
+ * small, it is asked for `again`, and evaluations are given up meanwhile. Large images are handed back with `takeBack`.
+ * Rejects with EngineError.
  */
 export async function createLoadedInstance(
   { compiled, image }: LoadedModule,
   limits: EngineOptions,
-  again: () => Promise<MemoryImage>,
+  images: { readonly again: () => Promise<MemoryImage>; readonly takeBack: (image: MemoryImage) => void },
 ): Promise<PolicyInstance> {
   const rules = rulesOf(compiled, limits);
-  const make = (from: MemoryImage): Promise<ModuleInstance> =>
-    instantiateImage(rules.compiled, from, hostBuiltins, rules.options);
+  const make = async (from: MemoryImage): Promise<ModuleInstance> => {
+    const instance = await instantiateImage(rules.compiled, from, hostBuiltins, rules.options);
+    if (from !== small) images.takeBack(from);
+    return instance;
+  };
   const small = image.bytes.length <= SMALL_IMAGE_BYTES ? image : undefined;
   return instanceFrom(rules, limits, {
     first: await make(image),
     again: () =>
       small === undefined
-        ? again().then(make)
+        ? images.again().then(make)
         : instantiateSmallImage(rules.compiled, small, hostBuiltins, rules.options),
   });
 }
 
 /** How a module is run within its limits. */
-type Rules = { readonly compiled: CompiledModule; readonly options: HostOptions; readonly waits: boolean };
+type Rules = {
+  readonly compiled: CompiledModule;
+  readonly options: HostOptions;
+  readonly waits: boolean;
+  readonly observations: Observations;
+};
 
 function rulesOf(compiled: CompiledModule, limits: EngineOptions): Rules {
   const waits = [...compiled.builtins.keys()].some((name) => waitingBuiltins.has(name));
   // An evaluation that waits cannot be moved to a thread, which has no network.
   const inline = waits ? undefined : limits.inline;
   const { memoryBytes, steps, builtinMs } = inline ?? limits;
+  const observations = createObservations();
   const options = {
     ...defaultHostOptions(),
+    onAnswer: observations.note,
     maxSteps: steps,
     builtinMs,
     leavesLongWork: inline !== undefined,
     network: limits.network,
   };
-  return { compiled: withMemory(compiled, memoryBytes), options, waits };
+  return { compiled: withMemory(compiled, memoryBytes), options, waits, observations };
 }
 
 type Source = {
@@ -102,7 +114,11 @@ const REPLACED: Evaluation = {
   cause: "the policy's instance is being replaced",
 };
 
-function instanceFrom({ compiled, options, waits }: Rules, limits: EngineOptions, source: Source): PolicyInstance {
+function instanceFrom(
+  { compiled, options, waits, observations }: Rules,
+  limits: EngineOptions,
+  source: Source,
+): PolicyInstance {
   const { entrypoints } = compiled;
   const restingBytes = source.first.memoryBytes();
   let ready: ModuleInstance | undefined = source.first;
@@ -128,15 +144,21 @@ function instanceFrom({ compiled, options, waits }: Rules, limits: EngineOptions
   function run(id: number, input: string, session?: Session): Evaluation {
     if (ready === undefined && !replacing) replace();
     if (ready === undefined) return REPLACED;
+    observations.begin();
     try {
       const results = readResults(ready.evaluate(id, input, session));
       recycle();
-      return { ok: true, results };
+      return observing({ ok: true, results });
     } catch (error) {
       if (ready.isSpoiledBy(error)) ready = undefined;
       else recycle();
       throw error;
     }
+  }
+
+  function observing(evaluation: Evaluation): Evaluation {
+    const observed = observations.all();
+    return observed === undefined ? evaluation : { ...evaluation, observed };
   }
 
   function recycle(): void {
@@ -172,7 +194,7 @@ function instanceFrom({ compiled, options, waits }: Rules, limits: EngineOptions
     try {
       return run(id, input);
     } catch (error) {
-      return classify(error);
+      return observing(classify(error));
     }
   }
 
@@ -199,7 +221,7 @@ function readResultSet(text: string): Json {
   }
 }
 
-function classify(error: unknown): Evaluation & { ok: false } {
+function classify(error: unknown): EvaluationFailure {
   const cause = messageOf(error);
   const isOutOfMemory = error instanceof RangeError ? !/call stack/i.test(cause) : cause.includes('opa_malloc');
   if (isOutOfMemory) return { ok: false, reason: 'out_of_memory', cause };

@@ -2,7 +2,7 @@ import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import type { S3SigningConfig } from '../../../config/schema.ts';
 import { type AwsKeys, createAwsKeys, type Env } from './aws-keys.ts';
 
-/** A request as it will be sent, without its body. */
+/** A request as it will be sent. */
 export type Unsigned = {
   readonly method: string;
   readonly url: URL;
@@ -10,15 +10,15 @@ export type Unsigned = {
 };
 
 /**
- * Signs requests without a body (AWS Signature Version 4), with keys from where the configuration says. Gives the
+ * Signs requests (AWS Signature Version 4), with keys from where the configuration says. Gives the
  * headers to send beside those of the request; rejects with BundleError when there are no keys.
  */
 export function createS3Signing(
   config: S3SigningConfig,
   env: Env,
-): (request: Unsigned) => Promise<Readonly<Record<string, string>>> {
+): (request: Unsigned & { readonly body?: string | undefined }) => Promise<Readonly<Record<string, string>>> {
   const keys = createAwsKeys(config, env);
-  return async (request) => signAws(request, '', config.service ?? 's3', await keys());
+  return async (request) => signAws(request, request.body ?? '', config.service ?? 's3', await keys());
 }
 
 /** Left over when a request is signed anew. */

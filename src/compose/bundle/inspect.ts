@@ -1,36 +1,40 @@
-import { FILE_LIMIT_BYTES } from '../bundles/bundles.ts';
-import { openBundle } from '../bundles/open.ts';
-import { createFileSource } from '../bundles/sources/file.ts';
-import { filesOf } from '../bundles/unpack.ts';
-import { verificationOf } from '../bundles/verification.ts';
-import type { BundleReport } from '../cli/ports.ts';
-import type { Config } from '../config/schema.ts';
-import { messageOf } from '../lib/message.ts';
-import { inspectModule, type PolicyModule } from '../policy/admission.ts';
-import { openLane } from '../policy/lane.ts';
-import { NO_NETWORK } from '../policy/prepare.ts';
-import { stringify } from '../values/json.ts';
-import { decisionPath, FIRST_ANSWER_MS, limitsOf } from './policy-holder.ts';
+import { regoOf } from '../../bundles/originals.ts';
+import type { Content } from '../../bundles/unpack.ts';
+import { verificationOf } from '../../bundles/verification.ts';
+import type { BundleReport } from '../../cli/bundle/ports.ts';
+import type { Config } from '../../config/schema.ts';
+import { messageOf } from '../../lib/message.ts';
+import { inspectModule, type PolicyModule } from '../../policy/admission.ts';
+import { openLane } from '../../policy/lane.ts';
+import { NO_NETWORK, patienceFor } from '../../policy/prepare.ts';
+import { stringify } from '../../values/json.ts';
+import { decisionPath, limitsOf } from '../policy-holder.ts';
+import { contentAt, openFiles, unpacked } from './open-file.ts';
 
 /** A bundle as activation sees it, with everything that keeps it from serving. Rejects when there is none. */
 export async function inspectBundle(file: string, config: Config): Promise<BundleReport> {
-  const nothing = { revision: '', roots: [], modules: [], data: 0 };
   try {
-    return await reportOn(file, config);
+    return await inspectContent(await contentAt(file), config);
   } catch (error) {
     // A file that cannot be opened is no bundle with a problem.
     if (error instanceof Error && 'syscall' in error) throw error;
-    return { ...nothing, problems: [messageOf(error)] };
+    return unusable(error);
   }
 }
 
-async function reportOn(file: string, config: Config): Promise<BundleReport> {
-  const fetched = await createFileSource(file, FILE_LIMIT_BYTES)(undefined, new AbortController().signal);
-  if (fetched.kind !== 'new') throw new Error('there is no bundle');
-  const files = await filesOf(fetched.content, FILE_LIMIT_BYTES);
-  const opened = openBundle(files, verificationOf(config.keys, undefined), Date.now());
-  if (opened.kind === 'delta') throw new Error('this is a delta, and nothing without the bundle that it changes');
-  const { revision, roots, modules, data } = opened.bundle;
+/** The same, of a bundle that was read. */
+export const inspectContent = (content: Content, config: Config): Promise<BundleReport> =>
+  reportOn(content, config).catch(unusable);
+
+const unusable = (error: unknown): BundleReport => ({
+  ...{ revision: '', roots: [], modules: [], data: 0, sources: [], metadata: {} },
+  problems: [messageOf(error)],
+});
+
+async function reportOn(content: Content, config: Config): Promise<BundleReport> {
+  const files = await unpacked(content);
+  const { bundle, signature } = openFiles(files, verificationOf(config.keys, undefined));
+  const { revision, roots, modules, data, metadata } = bundle;
   const limits = limitsOf(config);
   const text = stringify(data);
   const inspected = await Promise.all(modules.map((module) => inspectModule(module, limits.memoryBytes)));
@@ -43,6 +47,9 @@ async function reportOn(file: string, config: Config): Promise<BundleReport> {
     roots,
     modules: inspected.map(({ problems: _, ...report }) => report),
     data: Buffer.byteLength(text),
+    sources: [...regoOf(files).keys()].sort(),
+    metadata,
+    signature,
     problems: [
       ...problems,
       ...(smoke === undefined ? [] : [smoke]),
@@ -56,7 +63,7 @@ async function reportOn(file: string, config: Config): Promise<BundleReport> {
 async function askOnce(modules: readonly PolicyModule[], data: string, config: Config): Promise<string | undefined> {
   try {
     const task = { modules, data, path: decisionPath(config), limits: limitsOf(config) };
-    const { lane } = await openLane(task, FIRST_ANSWER_MS);
+    const { lane } = await openLane(task, patienceFor(task.data.length));
     lane.close();
     return undefined;
   } catch (error) {

@@ -1,0 +1,54 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** A process and what it has (proc(5), /proc/PID/status). */
+export type ProcessUse = {
+  readonly pid: number;
+  readonly rssBytes: number;
+  readonly threads: number;
+  readonly files: number;
+};
+
+type Status = { readonly pid: number; readonly parent: number; readonly rssBytes: number; readonly threads: number };
+
+function statusOf(pid: number): Status | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+    return { pid, parent: field('PPid'), rssBytes: field('VmRSS') * 1024, threads: field('Threads') };
+  } catch {
+    // It ended meanwhile.
+    return undefined;
+  }
+}
+
+function filesOf(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).length;
+  } catch {
+    return 0;
+  }
+}
+
+/** A process and all its descendants; the first is the process itself. */
+export function treeOf(root: number): readonly ProcessUse[] {
+  const all = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => statusOf(Number(name)) ?? []);
+  const withDescendants = (status: Status): readonly Status[] => [
+    status,
+    ...all.filter(({ parent }) => parent === status.pid).flatMap(withDescendants),
+  ];
+  return all
+    .filter(({ pid }) => pid === root)
+    .flatMap(withDescendants)
+    .map(({ pid, rssBytes, threads }) => ({ pid, rssBytes, threads, files: filesOf(pid) }));
+}
+
+export const sumOf = (tree: readonly ProcessUse[], what: 'rssBytes' | 'threads' | 'files'): number =>
+  tree.reduce((sum, use) => sum + use[what], 0);
+
+/** The value of one metric without labels in a Prometheus exposition; 0 when it is not there. */
+export async function metricOf(diagnostic: string, name: string): Promise<number> {
+  const text = await (await fetch(`http://${diagnostic}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+}

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import type { CheckParts } from '../check/check.ts';
+import type { StoreConfig } from '../config/schema.ts';
+import { createEventWriter, type Labels } from '../decisions/event.ts';
+import { diskFiles } from '../decisions/wal/files.ts';
+import { createWal } from '../decisions/wal/wal.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Part } from '../lib/lifecycle.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export type DurableLog = Required<Pick<Part, 'start' | 'stop'>> & Pick<CheckParts, 'record' | 'reserve'>;
+
+type DurableLogParts = {
+  readonly labels: Labels;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly onError: (error: unknown) => void;
+};
+
+/** The log of `postern.store` in this process; undefined when it is not configured. */
+export function createDurableLog(
+  config: StoreConfig | undefined,
+  { labels, clock, metrics, onError }: DurableLogParts,
+): DurableLog | undefined {
+  if (config === undefined) return undefined;
+  const denies = config.on_overflow === 'deny';
+  const counted = metrics.wal();
+  const wal = createWal({
+    folder: config.path,
+    durability: config.durability,
+    denies,
+    maxRecords: config.queue.records,
+    maxBytes: config.queue.bytes,
+    segmentBytes: config.segment_bytes,
+    toLine: createEventWriter(labels, config.input),
+    files: diskFiles,
+    clock,
+    token: randomBytes(4).toString('hex'),
+    events: {
+      onError,
+      onDrop: (count, reason) => {
+        metrics.logDropped(count, 'store');
+        counted.dropped(count, reason);
+      },
+      onWritten: (records, gaps, bytes) => {
+        metrics.logWritten(records, 'store');
+        counted.written(gaps, bytes);
+      },
+      onSynced: counted.synced,
+      onSealed: counted.sealed,
+    },
+  });
+  counted.observe(wal.depth);
+  return { start: wal.start, stop: wal.stop, record: wal.record, reserve: denies ? wal.reserve : undefined };
+}

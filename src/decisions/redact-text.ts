@@ -1,0 +1,280 @@
+import type { Region } from './regions.ts';
+import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON, scrub, scrubTarget } from './scrub.ts';
+
+/*
+ * The same as redacting a document member by member, for JSON text that JSON.stringify has written: most of it is copied
+ * as it stands. What is unusual (pairs of name and value, escapes in keys, great depth or size) is left to the other way.
+ */
+
+const MAX_CHARS = 65_536;
+const MAX_DEPTH = 48;
+const MAX_MEMBERS = 2_000;
+const MAX_KEY = 256;
+const MAX_DIGITS = 64;
+const MAX_REMEMBERED = 1_024;
+
+export type RedactedText = {
+  readonly text: string;
+  /** JSON pointers, with `root` before them, to where something was replaced. */
+  readonly masked: readonly string[];
+  /** What was replaced as a whole because of its key, as JSON text. */
+  readonly hidden: readonly { readonly key: string; readonly text: string }[];
+};
+
+/** What a key means in a region. */
+type Rule = {
+  readonly key: string;
+  /** With the quote behind it. */
+  readonly quoted: string;
+  readonly isOdd: boolean;
+  readonly isSecret: boolean;
+  readonly isCount: boolean;
+  readonly below: Rules;
+  /** Of the key that came behind this one the last time: most requests have the same ones in the same order. */
+  next: Rule | undefined;
+};
+type Rules = {
+  readonly region: Region;
+  readonly isTextual: boolean;
+  readonly byKey: Map<string, Rule>;
+  first: Rule | undefined;
+};
+
+type Scan = {
+  readonly text: string;
+  readonly root: string;
+  readonly suspicious: RegExp;
+  readonly path: (string | number)[];
+  readonly masked: string[];
+  readonly hidden: { readonly key: string; readonly text: string }[];
+  at: number;
+  out: string;
+  copied: number;
+  /** Where the next text is that may hold a secret. */
+  nextSuspicious: number;
+  members: number;
+};
+
+class Unusual extends Error {}
+const unusual = new Unusual('unusual');
+
+/** Undefined when the text is unusual. */
+export function redactText(text: string, region: Region, root: string): RedactedText | undefined {
+  if (text.length > MAX_CHARS) return undefined;
+  const scan: Scan = {
+    ...{ text, root, suspicious: SUSPICIOUS_IN_JSON, path: [], masked: [], hidden: [] },
+    ...{ at: 0, out: '', copied: 0, nextSuspicious: -1, members: 0 },
+  };
+  try {
+    readValue(scan, rulesOf(region), 0);
+    if (scan.at !== text.length) return undefined;
+  } catch (error) {
+    if (error instanceof Unusual) return undefined;
+    throw error;
+  }
+  return { text: scan.out + text.slice(scan.copied), masked: scan.masked, hidden: scan.hidden };
+}
+
+const allRules = new Map<Region, Rules>();
+
+function rulesOf(region: Region): Rules {
+  let rules = allRules.get(region);
+  if (rules === undefined) {
+    // These change only what is suspicious; others read texts in their own way.
+    const isTextual = region.scrub === scrub || region.scrub === scrubTarget;
+    rules = { region, isTextual, byKey: new Map(), first: undefined };
+    allRules.set(region, rules);
+  }
+  return rules;
+}
+
+function ruleOf({ region, byKey }: Rules, part: string): Rule {
+  const known = byKey.get(part);
+  if (known !== undefined) return known;
+  if (part.length > MAX_KEY) throw unusual;
+  // A copy: a part of a text keeps all of it in memory.
+  const key = ` ${part}`.slice(1);
+  const isOdd = key === 'value' || key === 'rawValue' || key.includes('\\') || scrub(key) !== key;
+  const rule: Rule = {
+    key,
+    quoted: `${key}"`,
+    isOdd,
+    isSecret: region.isSecret(key),
+    isCount: /tokens$/i.test(key),
+    below: rulesOf(region.below(key)),
+    next: undefined,
+  };
+  if (byKey.size >= MAX_REMEMBERED) byKey.clear();
+  byKey.set(key, rule);
+  return rule;
+}
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const LIST = 0x5b;
+const LIST_END = 0x5d;
+const BACKSLASH = 0x5c;
+const OBJECT = 0x7b;
+const OBJECT_END = 0x7d;
+
+function readValue(scan: Scan, rules: Rules, depth: number): void {
+  const c = scan.text.charCodeAt(scan.at);
+  if (c === QUOTE) readString(scan, rules, depth);
+  else if (c === OBJECT) readObject(scan, rules, depth);
+  else if (c === LIST) readList(scan, rules, depth);
+  else skipPrimitive(scan);
+}
+
+function readObject(scan: Scan, rules: Rules, depth: number): void {
+  const { text } = scan;
+  if (depth >= MAX_DEPTH) throw unusual;
+  if (text.charCodeAt(++scan.at) === OBJECT_END) {
+    scan.at++;
+    return;
+  }
+  let before: Rule | undefined;
+  for (;;) {
+    const rule = readKey(scan, rules, before);
+    if (rule.isOdd || ++scan.members > MAX_MEMBERS) throw unusual;
+    scan.path[depth] = rule.key;
+    if (rule.isSecret) hide(scan, rule, depth);
+    else readValue(scan, rule.below, depth + 1);
+    if (!goesOn(scan, OBJECT_END)) return;
+    before = rule;
+  }
+}
+
+/** Goes behind the colon. */
+function readKey(scan: Scan, rules: Rules, before: Rule | undefined): Rule {
+  const { text } = scan;
+  const start = scan.at + 1;
+  const expected = before === undefined ? rules.first : before.next;
+  if (expected !== undefined && text.startsWith(expected.quoted, start)) {
+    scan.at = start + expected.quoted.length + 1;
+    return expected;
+  }
+  const end = text.indexOf('"', start);
+  if (end < 0 || text.charCodeAt(end - 1) === BACKSLASH) throw unusual;
+  const rule = ruleOf(rules, text.slice(start, end));
+  if (before === undefined) rules.first = rule;
+  else before.next = rule;
+  scan.at = end + 2;
+  return rule;
+}
+
+function readList(scan: Scan, rules: Rules, depth: number): void {
+  if (depth >= MAX_DEPTH) throw unusual;
+  if (scan.text.charCodeAt(++scan.at) === LIST_END) {
+    scan.at++;
+    return;
+  }
+  for (let i = 0; ; i++) {
+    if (++scan.members > MAX_MEMBERS) throw unusual;
+    scan.path[depth] = i;
+    readValue(scan, rules, depth + 1);
+    if (!goesOn(scan, LIST_END)) return;
+  }
+}
+
+function goesOn(scan: Scan, end: number): boolean {
+  const c = scan.text.charCodeAt(scan.at++);
+  if (c === COMMA) return true;
+  if (c !== end) throw unusual;
+  return false;
+}
+
+function readString(scan: Scan, { region, isTextual }: Rules, depth: number): void {
+  const start = scan.at;
+  const end = skipString(scan);
+  if (isTextual && !isSuspicious(scan, start, end)) return;
+  const quoted = scan.text.slice(start, end);
+  const value = quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
+  const clean = region.scrub(value, []);
+  if (clean !== value) replace(scan, start, JSON.stringify(clean), depth);
+}
+
+/** Whether something between the two places may be, or be a part of, a secret. */
+function isSuspicious(scan: Scan, start: number, end: number): boolean {
+  if (scan.nextSuspicious < start) {
+    // What lies before was skipped, or replaced as a whole.
+    scan.suspicious.lastIndex = start;
+    scan.nextSuspicious = scan.suspicious.exec(scan.text)?.index ?? Number.POSITIVE_INFINITY;
+  }
+  return scan.nextSuspicious < end;
+}
+
+/** Goes behind the string, and returns where that is. */
+function skipString(scan: Scan): number {
+  const { text } = scan;
+  let end = text.indexOf('"', scan.at + 1);
+  while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);
+  if (end < 0 || end - scan.at > MAX_TEXT) throw unusual;
+  scan.at = end + 1;
+  return scan.at;
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let slashes = 0;
+  while (text.charCodeAt(at - 1 - slashes) === BACKSLASH) slashes++;
+  return slashes % 2 === 1;
+}
+
+function skipPrimitive(scan: Scan): void {
+  const { text } = scan;
+  const start = scan.at;
+  for (let at = start; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c !== COMMA && c !== OBJECT_END && c !== LIST_END) continue;
+    if (at === start || at - start > MAX_DIGITS) throw unusual;
+    scan.at = at;
+    return;
+  }
+  scan.at = text.length;
+}
+
+/** Replaces the value of a secret key; null and booleans stay. */
+function hide(scan: Scan, { key, isCount }: Rule, depth: number): void {
+  const { text } = scan;
+  const start = scan.at;
+  const c = text.charCodeAt(start);
+  if (c === QUOTE) skipString(scan);
+  else if (c === OBJECT || c === LIST) skipNested(scan);
+  else {
+    skipPrimitive(scan);
+    const isNumber = c === 0x2d || (c >= 0x30 && c <= 0x39);
+    if (!isNumber || isCount) return;
+  }
+  scan.hidden.push({ key, text: text.slice(start, scan.at) });
+  replace(scan, start, c === LIST ? `["${REDACTED}"]` : `"${REDACTED}"`, depth + 1);
+}
+
+function skipNested(scan: Scan): void {
+  const { text } = scan;
+  let open = 0;
+  for (;;) {
+    const c = text.charCodeAt(scan.at);
+    if (c === QUOTE) {
+      skipString(scan);
+      continue;
+    }
+    scan.at++;
+    if (c === OBJECT || c === LIST) open++;
+    else if ((c === OBJECT_END || c === LIST_END) && --open === 0) return;
+    else if (Number.isNaN(c)) throw unusual;
+  }
+}
+
+/** Puts `by` where the value from `start` to here was. */
+function replace(scan: Scan, start: number, by: string, depth: number): void {
+  scan.out += scan.text.slice(scan.copied, start) + by;
+  scan.copied = scan.at;
+  let pointer = scan.root;
+  for (let i = 0; i < depth; i++) pointer += `/${segment(scan.path[i] ?? '')}`;
+  scan.masked.push(pointer);
+}
+
+/** RFC 6901 section 3. */
+export function segment(key: string | number): string {
+  if (typeof key === 'number' || (!key.includes('~') && !key.includes('/'))) return String(key);
+  return key.replaceAll('~', '~0').replaceAll('/', '~1');
+}

@@ -1,0 +1,24 @@
+import type { RequestFacts } from '../model/facts.ts';
+import type { DecisionRecord } from '../model/record.ts';
+
+/** What a record weighs beside the texts that others chose, bytes. */
+const BASE_WEIGHT = 2048;
+
+/**
+ * About how much memory a record keeps, bytes. A bound needs no more than the texts whose length a client chooses; bodies
+ * are also there parsed.
+ */
+export function weighRequest(facts: RequestFacts | undefined): number {
+  if (facts === undefined) return BASE_WEIGHT;
+  let weight = BASE_WEIGHT + facts.path.length * 2 + facts.body.length * 3 + facts.rawBody.byteLength * 4;
+  for (const name in facts.headers) weight += name.length + (facts.headers[name]?.length ?? 0);
+  for (const [name, value] of facts.headerList) weight += name.length + value.length * 2;
+  return weight;
+}
+
+/** The same with what the policy was told by built-ins. */
+export function weigh({ facts, observed }: DecisionRecord): number {
+  let weight = weighRequest(facts);
+  for (const { chars } of observed) weight += chars;
+  return weight;
+}
