@@ -13,6 +13,7 @@ let folder: string;
 let server: Server;
 let wal: WalWriter;
 let ids: readonly string[];
+const started = Date.now() - 60_000;
 
 before(async () => {
   const scratch = scratchFolder(scope);
@@ -20,6 +21,7 @@ before(async () => {
   wal = walWriter(folder);
   ids = wal.write(40, (i) => ({
     subject: i % 4 === 0 ? 'ann' : 'bob',
+    timeMs: started + i,
     latencyMs: (i + 1) / 10,
     request: { path: `/v1/items/${i}` },
     ...(i % 4 === 0 ? { record: { outcome: 'deny', reason: 'policy_denied', httpStatus: 403 } } : {}),

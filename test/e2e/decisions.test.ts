@@ -247,6 +247,12 @@ test('how long they took', async () => {
       ['eval', '/v1/items/{id}', 125],
     ],
   );
+  const one = (await json('/v1/decisions/histogram?phase=eval')) as unknown as Answer;
+  assert.deepEqual(
+    one.series.map(({ phase }) => phase),
+    ['eval'],
+  );
+  assert.equal((await get('/v1/decisions/histogram?phase=input')).status, 400);
   assert.deepEqual((await json('/v1/decisions/histogram?outcome=fault'))['series'], []);
 });
 

@@ -20,7 +20,8 @@ export type FilterFlags = {
   readonly route?: string;
   readonly minLatencyUs?: string;
 };
-export type DecisionsFlags = SourceFlags & FilterFlags & { readonly limit?: string; readonly by?: string };
+export type DecisionsFlags = SourceFlags &
+  FilterFlags & { readonly limit?: string; readonly by?: string; readonly phase?: string };
 
 export type Act = (source: DecisionSource, write: (text: string) => Promise<void>) => Promise<number>;
 
@@ -118,9 +119,10 @@ const seriesColumns = ['phase', 'value', 'count', 'p50', 'p90', 'p99', 'p999', '
 export const histogram =
   (flags: DecisionsFlags): Act =>
   async (source, write) => {
-    const by: Texts = flags.by === undefined ? {} : { by: flags.by };
-    const answer = await source.histogram({ ...filters(flags), ...by, ...limitOf(flags) });
-    if (flags.format === 'table') await write(drawHistogram(answer, flags.by ?? ''));
+    const { by, phase } = flags;
+    const chosen: Texts = { ...(by === undefined ? {} : { by }), ...(phase === undefined ? {} : { phase }) };
+    const answer = await source.histogram({ ...filters(flags), ...chosen, ...limitOf(flags) });
+    if (flags.format === 'table') await write(drawHistogram(answer, by ?? ''));
     else if (flags.format === 'json') await write(`${JSON.stringify(answer)}\n`);
     else {
       const rows = answer.series.map((series) => seriesColumns.map((name) => series[name]));

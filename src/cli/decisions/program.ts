@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { histogramGroups } from '../../decisions/query/histogram.ts';
+import { histogramGroups, phases } from '../../decisions/query/histogram.ts';
 import { topColumns } from '../../decisions/query/top.ts';
 import type { Io, OpenDecisions } from '../ports.ts';
 import { type Act, type DecisionsFlags, histogram, list, query, show, tail, top, withSource } from './commands.ts';
@@ -43,6 +43,7 @@ export function addDecisionCommands(
   withFilters(withSourceFlags(decisions.command('histogram')))
     .description('how long decisions took; of the last day unless told otherwise')
     .addOption(new Option('--by <column>', 'one for each').choices(histogramGroups))
+    .addOption(new Option('--phase <phase>', 'of one phase only').choices(phases))
     .option('-n, --limit <count>', 'for how many of them', requireCount(100))
     .action((flags: DecisionsFlags) => run(flags, histogram(flags)));
 }

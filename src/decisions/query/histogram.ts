@@ -3,15 +3,16 @@ import { conditionOf, type Filters } from './filters.ts';
 import { type Asked, askOfView, filesWithin } from './source.ts';
 
 export const histogramGroups = ['none', 'route', 'outcome', 'reason', 'method', 'host'] as const;
+export const phases = ['total', 'identity', 'eval'] as const;
+export type Phase = (typeof phases)[number];
+
 export type HistogramQuestion = {
   readonly filters: Filters;
   readonly by: (typeof histogramGroups)[number];
-  /** Most series of each phase. */
+  readonly phases: readonly Phase[];
+  /** Most groups. */
   readonly limit: number;
 };
-
-export const phases = ['total', 'identity', 'eval'] as const;
-export type Phase = (typeof phases)[number];
 
 /** Latencies of one phase; µs. */
 export type Series = {
@@ -41,7 +42,8 @@ const QUANTILES = [0.5, 0.9, 0.99, 0.999];
 const MAX_US = 2_147_483_647;
 
 /** How long decisions took, exactly. Groups with the most decisions first; phases that were not reached do not count. */
-export function histogram(asked: Asked, { filters, by, limit }: HistogramQuestion): Promise<HistogramAnswer> {
+export function histogram(asked: Asked, question: HistogramQuestion): Promise<HistogramAnswer> {
+  const { filters, by, phases, limit } = question;
   const condition = conditionOf(filters);
   const group = by === 'none' ? 'NULL::VARCHAR' : by;
   const summaries = phases.map((phase) => {
@@ -64,7 +66,7 @@ export function histogram(asked: Asked, { filters, by, limit }: HistogramQuestio
             files,
             view.segments,
             (source) =>
-              `SELECT ${phases.map(bucketOf).join(', ')}, count(*) FROM ${source} WHERE ${condition.sql} GROUP BY 1, 2, 3`,
+              `SELECT ${phases.map(bucketOf).join(', ')}, count(*) FROM ${source} WHERE ${condition.sql} GROUP BY ALL`,
             condition.values,
           )
         : undefined;
@@ -95,7 +97,7 @@ function seriesOf(
   const counts = new Array<number>(bounds.length + 1).fill(0);
   for (const bucket of buckets) {
     const number = bucket[at];
-    if (number !== null) counts[Number(number)] = (counts[Number(number)] ?? 0) + Number(bucket[phases.length]);
+    if (number !== null) counts[Number(number)] = (counts[Number(number)] ?? 0) + Number(bucket.at(-1));
   }
   return [{ ...summary, counts }];
 }

@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
 import type { Filters } from './filters.ts';
-import { type HistogramQuestion, histogramGroups } from './histogram.ts';
+import { type HistogramQuestion, histogramGroups, type Phase, phases } from './histogram.ts';
 import { type TopQuestion, topColumns } from './top.ts';
 
 /*
@@ -31,7 +31,10 @@ const schemas = {
     closed,
   ),
   histogram: Type.Partial(
-    Type.Object({ ...filters, by: Type.Enum([...histogramGroups]), limit: limit(100) }, closed),
+    Type.Object(
+      { ...filters, by: Type.Enum([...histogramGroups]), phase: Type.Enum([...phases]), limit: limit(100) },
+      closed,
+    ),
     closed,
   ),
   top: Type.Partial(Type.Object({ ...filters, by: Type.Enum([...topColumns]), limit: limit(1000) }, closed), closed),
@@ -93,6 +96,7 @@ export function limitOf(texts: Texts, fallback: number, most: number): number {
 export const histogramOf = (texts: Texts, nowMs: number): HistogramQuestion => ({
   filters: filtersOf(withSince(texts), nowMs),
   by: (texts['by'] ?? 'none') as HistogramQuestion['by'],
+  phases: texts['phase'] === undefined ? phases : [texts['phase'] as Phase],
   limit: limitOf(texts, 20, 100),
 });
 
