@@ -120,7 +120,7 @@ export const histogram =
   async (source, write) => {
     const by: Texts = flags.by === undefined ? {} : { by: flags.by };
     const answer = await source.histogram({ ...filters(flags), ...by, ...limitOf(flags) });
-    if (flags.format === 'table') await write(drawHistogram(answer));
+    if (flags.format === 'table') await write(drawHistogram(answer, flags.by ?? ''));
     else if (flags.format === 'json') await write(`${JSON.stringify(answer)}\n`);
     else {
       const rows = answer.series.map((series) => seriesColumns.map((name) => series[name]));

@@ -1,19 +1,31 @@
 import type { HistogramAnswer, Series } from '../../decisions/query/histogram.ts';
 import type { TopAnswer } from '../../decisions/query/top.ts';
-import { bar, duration, table, visible } from './render.ts';
+import { bar, duration, table } from './render.ts';
 
 const WIDTH = 40;
 const names = { total: 'whole check', identity: 'identity', eval: 'evaluation' } as const;
 
-/** A histogram for each series, with its quantiles. */
-export function drawHistogram({ bounds, series }: HistogramAnswer): string {
+/** A histogram for each phase; of groups their quantiles. */
+export function drawHistogram(answer: HistogramAnswer, by: string): string {
+  const { bounds, series } = answer;
   if (series.length === 0) return 'no decisions\n';
-  return series.map((each) => drawSeries(bounds, each)).join('\n');
+  const drawn = series.flatMap((each) => (each.counts === undefined ? [] : [drawSeries(bounds, each, each.counts)]));
+  return drawn.length > 0 ? drawn.join('\n') : drawGroups(series, by);
 }
 
-function drawSeries(bounds: readonly number[], series: Series): string {
-  const { phase, value, count, p50, p90, p99, p999, max, counts } = series;
-  const title = `${names[phase]}${value === null ? '' : `, ${visible(value)}`}: ${count} decisions`;
+function drawGroups(series: readonly Series[], by: string): string {
+  const rows = series.map(({ phase, value, count, p50, p90, p99, p999, max }) => [
+    names[phase],
+    value ?? '(none)',
+    count,
+    ...[p50, p90, p99, p999, max].map((us) => duration(us).padStart(8)),
+  ]);
+  return table(['phase', by, 'decisions', 'p50', 'p90', 'p99', 'p99.9', 'max'], rows);
+}
+
+function drawSeries(bounds: readonly number[], series: Series, counts: readonly number[]): string {
+  const { phase, count, p50, p90, p99, p999, max } = series;
+  const title = `${names[phase]}: ${count} decisions`;
   const quantiles = [`p50 ${duration(p50)}`, `p90 ${duration(p90)}`, `p99 ${duration(p99)}`, `p99.9 ${duration(p999)}`];
   const first = counts.findIndex((n) => n > 0);
   const last = counts.findLastIndex((n) => n > 0);

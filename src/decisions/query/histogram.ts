@@ -1,3 +1,4 @@
+import type { Value } from '../store/database.ts';
 import { conditionOf, type Filters } from './filters.ts';
 import { type Asked, askOfView, filesWithin } from './source.ts';
 
@@ -12,7 +13,7 @@ export type HistogramQuestion = {
 export const phases = ['total', 'identity', 'eval'] as const;
 export type Phase = (typeof phases)[number];
 
-/** Latencies of one phase; µs. `counts` has one more than `bounds`: what is above the last. */
+/** Latencies of one phase; µs. */
 export type Series = {
   readonly phase: Phase;
   /** Of the group; null for all decisions, or those without such a value. */
@@ -23,7 +24,8 @@ export type Series = {
   readonly p99: number;
   readonly p999: number;
   readonly max: number;
-  readonly counts: readonly number[];
+  /** How many per bucket, and one more for those above the last bound; only of all decisions, not of groups. */
+  readonly counts?: readonly number[];
 };
 export type HistogramAnswer = { readonly bounds: readonly number[]; readonly series: readonly Series[] };
 
@@ -32,73 +34,68 @@ const bounds: readonly number[] = [
   50, 100, 150, 200, 300, 500, 750, 1000, 1500, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
 ];
 const columns = { total: 'latency_us', identity: 'identity_us', eval: 'eval_us' } as const;
+/** In the identity and the evaluation, 0 means that they did not take place. */
+const reached = { total: 'latency_us >= 0', identity: 'identity_us > 0', eval: 'eval_us > 0' } as const;
+const QUANTILES = [0.5, 0.9, 0.99, 0.999];
+/** More than half an hour is as good as half an hour, and takes half the memory. */
+const MAX_US = 2_147_483_647;
 
-/** Values are counted by their first nine binary digits, which is less than half a per cent off. */
-const coarse = (column: string): string =>
-  `CASE WHEN ${column} < 512 THEN ${column} ELSE (${column} >> (floor(log2(${column}))::BIGINT - 8)) << (floor(log2(${column}))::BIGINT - 8) END`;
-
-/** How long decisions took. Series with the most decisions first; a phase that was not reached does not count. */
-export async function histogram(asked: Asked, { filters, by, limit }: HistogramQuestion): Promise<HistogramAnswer> {
+/** How long decisions took, exactly. Groups with the most decisions first; phases that were not reached do not count. */
+export function histogram(asked: Asked, { filters, by, limit }: HistogramQuestion): Promise<HistogramAnswer> {
   const condition = conditionOf(filters);
   const group = by === 'none' ? 'NULL::VARCHAR' : by;
-  const parts = phases.map((phase) => {
-    const column = columns[phase];
-    // In the identity and the evaluation, 0 means that they did not take place.
-    const reached = phase === 'total' ? `${column} >= 0` : `${column} > 0`;
-    return `SELECT '${phase}' AS phase, grp, ${coarse(column)} AS us, sum(n) AS n, max(${column}) AS top FROM base WHERE ${reached} GROUP BY ALL`;
+  const summaries = phases.map((phase) => {
+    const [column, where] = [columns[phase], reached[phase]];
+    const quantiles = `quantile_disc(least(${column}, ${MAX_US})::INTEGER, [${QUANTILES.join(', ')}]) FILTER (${where})`;
+    return `count(*) FILTER (${where}), max(${column}), array_to_string(${quantiles}, ' ')`;
   });
-  const rows = await askOfView(asked, (view, ask) =>
-    ask(
-      filesWithin(view.files, filters),
+  return askOfView(asked, async (view, ask) => {
+    const files = filesWithin(view.files, filters);
+    const groups = await ask(
+      files,
       view.segments,
       (source) =>
-        `WITH base AS MATERIALIZED (SELECT ${group} AS grp, latency_us, identity_us, eval_us, count(*) AS n FROM ${source} WHERE ${condition.sql} GROUP BY ALL),
-        largest AS (SELECT grp FROM base GROUP BY grp ORDER BY sum(n) DESC, grp LIMIT ${limit})
-        SELECT * FROM (${parts.join(' UNION ALL ')}) WHERE grp IN (FROM largest) OR (grp IS NULL AND EXISTS (FROM largest WHERE grp IS NULL)) ORDER BY us`,
+        `SELECT ${group}, ${summaries.join(', ')} FROM ${source} WHERE ${condition.sql} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ${limit}`,
       condition.values,
-    ),
-  );
-  const counted = new Map<string, { phase: Phase; value: string | null; us: number[]; n: number[]; max: number }>();
-  for (const [phase, value, us, n, top] of rows) {
-    const key = JSON.stringify([phase, value]);
-    const series = counted.get(key) ?? { phase: phase as Phase, value: value as string | null, us: [], n: [], max: 0 };
-    counted.set(key, series);
-    series.us.push(Number(us));
-    series.n.push(Number(n));
-    series.max = Math.max(series.max, Number(top));
-  }
-  const series = [...counted.values()].map(({ phase, value, us, n, max }) => summary(phase, value, us, n, max));
-  return {
-    bounds,
-    series: series.sort((a, b) => phases.indexOf(a.phase) - phases.indexOf(b.phase) || b.count - a.count),
-  };
+    );
+    const counts =
+      by === 'none'
+        ? await ask(
+            files,
+            view.segments,
+            (source) =>
+              `SELECT ${phases.map(bucketOf).join(', ')}, count(*) FROM ${source} WHERE ${condition.sql} GROUP BY 1, 2, 3`,
+            condition.values,
+          )
+        : undefined;
+    const series = phases.flatMap((phase, i) => groups.flatMap((row) => seriesOf(phase, i, row, counts)));
+    return { bounds, series };
+  });
 }
 
-function summary(phase: Phase, value: string | null, us: readonly number[], n: readonly number[], max: number): Series {
-  const count = n.reduce((sum, each) => sum + each, 0);
-  const quantile = (q: number): number => {
-    let left = Math.ceil(q * count);
-    for (let i = 0; i < us.length; i++) {
-      left -= n[i] ?? 0;
-      if (left <= 0) return us[i] ?? 0;
-    }
-    return max;
-  };
+/** The number of the bucket; null where the phase was not reached. */
+function bucketOf(phase: Phase): string {
+  const column = columns[phase];
+  const cases = bounds.map((bound, i) => `WHEN ${column} <= ${bound} THEN ${i}`);
+  return `(CASE WHEN NOT coalesce(${reached[phase]}, false) THEN NULL ${cases.join(' ')} ELSE ${bounds.length} END)::UTINYINT`;
+}
+
+function seriesOf(
+  phase: Phase,
+  at: number,
+  row: readonly Value[],
+  buckets: readonly (readonly Value[])[] | undefined,
+): readonly Series[] {
+  const [count, max, quantiles] = row.slice(1 + 3 * at);
+  if (Number(count) === 0) return [];
+  const [p50 = 0, p90 = 0, p99 = 0, p999 = 0] = String(quantiles).split(' ').map(Number);
+  const value = row[0] === null || row[0] === undefined ? null : String(row[0]);
+  const summary = { phase, value, count: Number(count), p50, p90, p99, p999, max: Number(max) };
+  if (buckets === undefined) return [summary];
   const counts = new Array<number>(bounds.length + 1).fill(0);
-  us.forEach((each, i) => {
-    const at = bounds.findIndex((bound) => each <= bound);
-    const bucket = at < 0 ? bounds.length : at;
-    counts[bucket] = (counts[bucket] ?? 0) + (n[i] ?? 0);
-  });
-  return {
-    phase,
-    value,
-    count,
-    p50: quantile(0.5),
-    p90: quantile(0.9),
-    p99: quantile(0.99),
-    p999: quantile(0.999),
-    max,
-    counts,
-  };
+  for (const bucket of buckets) {
+    const number = bucket[at];
+    if (number !== null) counts[Number(number)] = (counts[Number(number)] ?? 0) + Number(bucket[phases.length]);
+  }
+  return [{ ...summary, counts }];
 }
