@@ -12,6 +12,7 @@ import { benchIssuer, benchRequests } from './requests.ts';
 
 const ROUND_MS = Number(process.env['BENCH_MS'] ?? 2500);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
+/** `none`, or how much of the input is kept and, behind a dash, the durability. */
 const modes = (process.env['BENCH_MODES'] ?? 'none,masked').split(',');
 
 type Candidate = { readonly mode: string; readonly server: Server; readonly perDecision: number[] };
@@ -24,8 +25,11 @@ try {
   writeFileSync(keys, JSON.stringify(jwks));
   const bundle = buildBundle([join(root, 'bench/fixtures/verified')], join(folder, 'bundle.tar.gz'));
   const identity = { required: true, issuers: [{ issuer: benchIssuer, jwks_file: keys }] };
-  const storeOf = (mode: string): Tree =>
-    mode === 'none' ? {} : { store: { path: join(folder, mode), input: mode, on_overflow: 'drop' } };
+  const storeOf = (mode: string): Tree => {
+    if (mode === 'none') return {};
+    const [input, durability = 'group'] = mode.split('-');
+    return { store: { path: join(folder, mode), input, durability } };
+  };
   const candidates: Candidate[] = [];
   for (const mode of modes) {
     const config = { postern: { identity, ...storeOf(mode) } };
