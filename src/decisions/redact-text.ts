@@ -11,7 +11,7 @@ const MAX_DEPTH = 48;
 const MAX_MEMBERS = 2_000;
 const MAX_KEY = 256;
 const MAX_DIGITS = 64;
-const MAX_REMEMBERED = 1_024;
+const MAX_REMEMBERED = 10_000;
 
 export type RedactedText = {
   readonly text: string;
@@ -21,7 +21,7 @@ export type RedactedText = {
   readonly hidden: readonly { readonly key: string; readonly text: string }[];
 };
 
-/** What a key means in a region. */
+/** What a key means where it stands, and what is known of the keys below it. */
 type Rule = {
   readonly key: string;
   /** With the quote behind it. */
@@ -29,15 +29,14 @@ type Rule = {
   readonly isOdd: boolean;
   readonly isSecret: boolean;
   readonly isCount: boolean;
-  readonly below: Rules;
-  /** Of the key that came behind this one the last time: most requests have the same ones in the same order. */
-  next: Rule | undefined;
-};
-type Rules = {
+  /** Of the value. */
   readonly region: Region;
+  /** Whether texts can be told from their characters to hold no secret. */
   readonly isTextual: boolean;
-  readonly byKey: Map<string, Rule>;
+  readonly below: Map<string, Rule>;
+  /** Below, and beside: what came the last time, as most requests have the same keys in the same order. */
   first: Rule | undefined;
+  next: Rule | undefined;
 };
 
 type Scan = {
@@ -66,7 +65,7 @@ export function redactText(text: string, region: Region, root: string): Redacted
     ...{ at: 0, out: '', copied: 0, nextSuspicious: -1, members: 0 },
   };
   try {
-    readValue(scan, rulesOf(region), 0);
+    readValue(scan, rootOf(region), 0);
     if (scan.at !== text.length) return undefined;
   } catch (error) {
     if (error instanceof Unusual) return undefined;
@@ -75,37 +74,48 @@ export function redactText(text: string, region: Region, root: string): Redacted
   return { text: scan.out + text.slice(scan.copied), masked: scan.masked, hidden: scan.hidden };
 }
 
-const allRules = new Map<Region, Rules>();
+const roots = new Map<Region, Rule>();
+let remembered = 0;
 
-function rulesOf(region: Region): Rules {
-  let rules = allRules.get(region);
-  if (rules === undefined) {
-    // These change only what is suspicious; others read texts in their own way.
-    const isTextual = region.scrub === scrub || region.scrub === scrubTarget;
-    rules = { region, isTextual, byKey: new Map(), first: undefined };
-    allRules.set(region, rules);
+/** Keys are the client's: what is known of them is forgotten before it is too much. */
+function rootOf(region: Region): Rule {
+  if (remembered > MAX_REMEMBERED) {
+    roots.clear();
+    remembered = 0;
   }
-  return rules;
+  let root = roots.get(region);
+  if (root === undefined) {
+    root = createRule('', false, region);
+    roots.set(region, root);
+  }
+  return root;
 }
 
-function ruleOf({ region, byKey }: Rules, part: string): Rule {
-  const known = byKey.get(part);
+function createRule(key: string, isSecret: boolean, region: Region): Rule {
+  remembered++;
+  return {
+    key,
+    quoted: `${key}"`,
+    isOdd: key === 'value' || key === 'rawValue' || key.includes('\\') || scrub(key) !== key,
+    isSecret,
+    isCount: /tokens$/i.test(key),
+    region,
+    // The others read texts in their own way.
+    isTextual: region.scrub === scrub || region.scrub === scrubTarget,
+    below: new Map(),
+    first: undefined,
+    next: undefined,
+  };
+}
+
+function ruleBelow({ region, below }: Rule, part: string): Rule {
+  const known = below.get(part);
   if (known !== undefined) return known;
   if (part.length > MAX_KEY) throw unusual;
   // A copy: a part of a text keeps all of it in memory.
   const key = ` ${part}`.slice(1);
-  const isOdd = key === 'value' || key === 'rawValue' || key.includes('\\') || scrub(key) !== key;
-  const rule: Rule = {
-    key,
-    quoted: `${key}"`,
-    isOdd,
-    isSecret: region.isSecret(key),
-    isCount: /tokens$/i.test(key),
-    below: rulesOf(region.below(key)),
-    next: undefined,
-  };
-  if (byKey.size >= MAX_REMEMBERED) byKey.clear();
-  byKey.set(key, rule);
+  const rule = createRule(key, region.isSecret(key), region.below(key));
+  below.set(key, rule);
   return rule;
 }
 
@@ -117,15 +127,15 @@ const BACKSLASH = 0x5c;
 const OBJECT = 0x7b;
 const OBJECT_END = 0x7d;
 
-function readValue(scan: Scan, rules: Rules, depth: number): void {
+function readValue(scan: Scan, rule: Rule, depth: number): void {
   const c = scan.text.charCodeAt(scan.at);
-  if (c === QUOTE) readString(scan, rules, depth);
-  else if (c === OBJECT) readObject(scan, rules, depth);
-  else if (c === LIST) readList(scan, rules, depth);
+  if (c === QUOTE) readString(scan, rule, depth);
+  else if (c === OBJECT) readObject(scan, rule, depth);
+  else if (c === LIST) readList(scan, rule, depth);
   else skipPrimitive(scan);
 }
 
-function readObject(scan: Scan, rules: Rules, depth: number): void {
+function readObject(scan: Scan, rule: Rule, depth: number): void {
   const { text } = scan;
   if (depth >= MAX_DEPTH) throw unusual;
   if (text.charCodeAt(++scan.at) === OBJECT_END) {
@@ -134,35 +144,35 @@ function readObject(scan: Scan, rules: Rules, depth: number): void {
   }
   let before: Rule | undefined;
   for (;;) {
-    const rule = readKey(scan, rules, before);
-    if (rule.isOdd || ++scan.members > MAX_MEMBERS) throw unusual;
-    scan.path[depth] = rule.key;
-    if (rule.isSecret) hide(scan, rule, depth);
-    else readValue(scan, rule.below, depth + 1);
+    const child = readKey(scan, rule, before);
+    if (child.isOdd || ++scan.members > MAX_MEMBERS) throw unusual;
+    scan.path[depth] = child.key;
+    if (child.isSecret) hide(scan, child, depth);
+    else readValue(scan, child, depth + 1);
     if (!goesOn(scan, OBJECT_END)) return;
-    before = rule;
+    before = child;
   }
 }
 
 /** Goes behind the colon. */
-function readKey(scan: Scan, rules: Rules, before: Rule | undefined): Rule {
+function readKey(scan: Scan, rule: Rule, before: Rule | undefined): Rule {
   const { text } = scan;
   const start = scan.at + 1;
-  const expected = before === undefined ? rules.first : before.next;
+  const expected = before === undefined ? rule.first : before.next;
   if (expected !== undefined && text.startsWith(expected.quoted, start)) {
     scan.at = start + expected.quoted.length + 1;
     return expected;
   }
   const end = text.indexOf('"', start);
   if (end < 0 || text.charCodeAt(end - 1) === BACKSLASH) throw unusual;
-  const rule = ruleOf(rules, text.slice(start, end));
-  if (before === undefined) rules.first = rule;
-  else before.next = rule;
+  const child = ruleBelow(rule, text.slice(start, end));
+  if (before === undefined) rule.first = child;
+  else before.next = child;
   scan.at = end + 2;
-  return rule;
+  return child;
 }
 
-function readList(scan: Scan, rules: Rules, depth: number): void {
+function readList(scan: Scan, rule: Rule, depth: number): void {
   if (depth >= MAX_DEPTH) throw unusual;
   if (scan.text.charCodeAt(++scan.at) === LIST_END) {
     scan.at++;
@@ -171,7 +181,7 @@ function readList(scan: Scan, rules: Rules, depth: number): void {
   for (let i = 0; ; i++) {
     if (++scan.members > MAX_MEMBERS) throw unusual;
     scan.path[depth] = i;
-    readValue(scan, rules, depth + 1);
+    readValue(scan, rule, depth + 1);
     if (!goesOn(scan, LIST_END)) return;
   }
 }
@@ -183,7 +193,7 @@ function goesOn(scan: Scan, end: number): boolean {
   return false;
 }
 
-function readString(scan: Scan, { region, isTextual }: Rules, depth: number): void {
+function readString(scan: Scan, { region, isTextual }: Rule, depth: number): void {
   const start = scan.at;
   const end = skipString(scan);
   if (isTextual && !isSuspicious(scan, start, end)) return;
