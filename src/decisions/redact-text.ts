@@ -1,5 +1,6 @@
+import { type Rule, rootOf, ruleBelow } from './key-rules.ts';
 import type { Region } from './regions.ts';
-import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON, scrub, scrubTarget } from './scrub.ts';
+import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON } from './scrub.ts';
 
 /*
  * The same as redacting a document member by member, for JSON text that JSON.stringify has written: most of it is copied
@@ -9,9 +10,7 @@ import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON, scrub, scrubTarget } from './sc
 const MAX_CHARS = 65_536;
 const MAX_DEPTH = 48;
 const MAX_MEMBERS = 2_000;
-const MAX_KEY = 256;
 const MAX_DIGITS = 64;
-const MAX_REMEMBERED = 10_000;
 
 export type RedactedText = {
   readonly text: string;
@@ -19,24 +18,6 @@ export type RedactedText = {
   readonly masked: readonly string[];
   /** What was replaced as a whole because of its key, as JSON text. */
   readonly hidden: readonly { readonly key: string; readonly text: string }[];
-};
-
-/** What a key means where it stands, and what is known of the keys below it. */
-type Rule = {
-  readonly key: string;
-  /** With the quote behind it. */
-  readonly quoted: string;
-  readonly isOdd: boolean;
-  readonly isSecret: boolean;
-  readonly isCount: boolean;
-  /** Of the value. */
-  readonly region: Region;
-  /** Whether texts can be told from their characters to hold no secret. */
-  readonly isTextual: boolean;
-  readonly below: Map<string, Rule>;
-  /** Below, and beside: what came the last time, as most requests have the same keys in the same order. */
-  first: Rule | undefined;
-  next: Rule | undefined;
 };
 
 type Scan = {
@@ -72,51 +53,6 @@ export function redactText(text: string, region: Region, root: string): Redacted
     throw error;
   }
   return { text: scan.out + text.slice(scan.copied), masked: scan.masked, hidden: scan.hidden };
-}
-
-const roots = new Map<Region, Rule>();
-let remembered = 0;
-
-/** Keys are the client's: what is known of them is forgotten before it is too much. */
-function rootOf(region: Region): Rule {
-  if (remembered > MAX_REMEMBERED) {
-    roots.clear();
-    remembered = 0;
-  }
-  let root = roots.get(region);
-  if (root === undefined) {
-    root = createRule('', false, region);
-    roots.set(region, root);
-  }
-  return root;
-}
-
-function createRule(key: string, isSecret: boolean, region: Region): Rule {
-  remembered++;
-  return {
-    key,
-    quoted: `${key}"`,
-    isOdd: key === 'value' || key === 'rawValue' || key.includes('\\') || scrub(key) !== key,
-    isSecret,
-    isCount: /tokens$/i.test(key),
-    region,
-    // The others read texts in their own way.
-    isTextual: region.scrub === scrub || region.scrub === scrubTarget,
-    below: new Map(),
-    first: undefined,
-    next: undefined,
-  };
-}
-
-function ruleBelow({ region, below }: Rule, part: string): Rule {
-  const known = below.get(part);
-  if (known !== undefined) return known;
-  if (part.length > MAX_KEY) throw unusual;
-  // A copy: a part of a text keeps all of it in memory.
-  const key = ` ${part}`.slice(1);
-  const rule = createRule(key, region.isSecret(key), region.below(key));
-  below.set(key, rule);
-  return rule;
 }
 
 const QUOTE = 0x22;
@@ -166,6 +102,7 @@ function readKey(scan: Scan, rule: Rule, before: Rule | undefined): Rule {
   const end = text.indexOf('"', start);
   if (end < 0 || text.charCodeAt(end - 1) === BACKSLASH) throw unusual;
   const child = ruleBelow(rule, text.slice(start, end));
+  if (child === undefined) throw unusual;
   if (before === undefined) rule.first = child;
   else before.next = child;
   scan.at = end + 2;
