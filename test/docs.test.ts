@@ -35,6 +35,7 @@ test('links between documents lead somewhere', () => {
     'docs/bundles.md',
     'docs/bundle-sources.md',
     'docs/ci.md',
+    'docs/decision-queries.md',
     'docs/discovery.md',
     'docs/identity.md',
     'docs/lifecycle.md',
