@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { refusals } from '../src/check/outcome.ts';
+import { publicColumns } from '../src/decisions/store/columns.ts';
 import { refusalReasons } from '../src/model/reasons.ts';
 import { configDocs } from './support/config-docs.ts';
 import { root } from './support/process.ts';
@@ -21,6 +22,15 @@ test('docs/reasons.md names each reason with its status, and no other', () => {
   );
 });
 
+test('docs/decision-queries.md has the columns of the table, and no others', () => {
+  const section =
+    read('docs/decision-queries.md')
+      .split('\n## ')
+      .find((text) => text.startsWith('The table')) ?? '';
+  const names = [...section.matchAll(/^\| (`[^|]*`) \|/gm)].flatMap(([, cell = '']) => cell.match(/[a-z_]+/g) ?? []);
+  assert.deepEqual(names, publicColumns);
+});
+
 test('no refusal can be taken for an allow', () => {
   for (const reason of refusalReasons) {
     const { grpc, http } = refusals[reason];
@@ -35,7 +45,9 @@ test('links between documents lead somewhere', () => {
     'docs/bundles.md',
     'docs/bundle-sources.md',
     'docs/ci.md',
+    'docs/decision-log.md',
     'docs/decision-queries.md',
+    'docs/decisions/decision-store.md',
     'docs/discovery.md',
     'docs/identity.md',
     'docs/lifecycle.md',

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { eventually, freePorts } from '../support/process.ts';
+import { checkClient, httpRequest } from '../support/grpc.ts';
+import { type Child, eventually, freePorts, root, startProcess } from '../support/process.ts';
 import { createScope } from '../support/scope.ts';
 import { buildPolicy, type Server, scratchFolder, startPostern, type Tree } from '../support/servers.ts';
 import { type WalWriter, walWriter } from '../support/wal.ts';
@@ -190,6 +191,17 @@ test('one decision is found by its id, with everything that was written of it', 
   assert.deepEqual(JSON.parse(text), event);
 });
 
+test('what Postern itself decides is there soon, with its route', async (context) => {
+  const client = checkClient(server.grpc);
+  context.after(() => client.close());
+  await client.send(httpRequest({ method: 'GET', path: '/really/4711?x=y', host: 'real.test' }));
+  const [event] = await eventually(async () => {
+    const events = await list('host=real.test&route=/really/%7Bid%7D&path=/really/');
+    return events.length > 0 ? events : undefined;
+  });
+  assert.equal(event?.custom['outcome'], 'allow');
+});
+
 test('an id that nobody has is 404, and one that cannot be an id 400', async () => {
   assert.equal((await get('/v1/decisions/01890a5d-ac96-774b-bcce-b302099a8057')).status, 404);
   assert.equal((await get('/v1/decisions/nobody')).status, 404);
@@ -365,6 +377,34 @@ test('a listener that is not on loopback answers nobody without a token', async 
   const headers = { 'content-type': 'application/json', authorization: 'Bearer x' };
   const query = await fetch(`http://127.0.0.1:${port}/v1/decisions/query`, { method: 'POST', headers, body });
   assert.equal(query.status, 403);
+});
+
+test('with a token, whoever has it may ask, also on the command line', async (context) => {
+  const scratch = scratchFolder(context);
+  const tokenFile = join(scratch, 'token');
+  writeFileSync(tokenFile, 'a-token-for-this-test\n');
+  walWriter(join(scratch, 'decisions')).write(3);
+  const other = await startPostern(context, {
+    folder: scratch,
+    args: ['-b', bundle],
+    config: { postern: { api: { token_file: tokenFile }, store: { path: join(scratch, 'decisions') } } },
+  });
+  const url = `http://${other.api}/v1/decisions`;
+  for (const path of ['', '/top', '/tail', '/x']) assert.equal((await fetch(`${url}${path}`)).status, 401, path);
+  const authorization = 'Bearer a-token-for-this-test';
+  await eventually(async () => ((await fetch(url, { headers: { authorization } })).status === 200 ? true : undefined));
+  const command = (...flags: readonly string[]): Child =>
+    startProcess(context, join(root, 'bin/postern'), [
+      'decisions',
+      'list',
+      '--server',
+      `http://${other.api}`,
+      ...flags,
+    ]);
+  assert.equal(await command().exited, 1);
+  const child = command('--token-file', tokenFile, '--format', 'ndjson');
+  assert.equal(await child.exited, 0);
+  assert.equal(child.stdout().trimEnd().split('\n').length, 3);
 });
 
 test('the store that is killed comes back with everything, while requests are decided', async () => {

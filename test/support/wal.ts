@@ -49,13 +49,18 @@ export function lineOf(seq: number, decision: Decision, nowMs: number): { readon
   return { id, line: `${event.slice(0, -1)},"seq":${seq}}\n` };
 }
 
-export function walWriter(
-  folder: string,
-  options: { readonly token?: string; readonly nowMs?: number } = {},
-): WalWriter {
-  const { token = 'a1b2c3d4' } = options;
+export type WalWriterOptions = {
+  readonly token?: string;
+  readonly nowMs?: number;
+  /** Whether it is known that the writer lives; so unless told otherwise. */
+  readonly marked?: boolean;
+};
+
+export function walWriter(folder: string, options: WalWriterOptions = {}): WalWriter {
+  const { token = 'a1b2c3d4', marked = true } = options;
   const wal = join(folder, 'wal');
   mkdirSync(wal, { recursive: true, mode: 0o700 });
+  if (marked) writeFileSync(join(wal, `${token}.alive`), JSON.stringify({ pid: process.pid }));
   let sequence = 0;
   let seq = 0;
   let current: string | undefined;

@@ -137,3 +137,8 @@ async function rowsOf(
 
 /** All columns of a segment that is in the tail, as they go into its Parquet file. */
 export const tailOf = (segment: string): string => `SELECT ${columnList} FROM tail WHERE segment = ${literal(segment)}`;
+
+/** Forgets a segment that is in the tail. */
+export async function dropTail(database: Database, segment: string): Promise<void> {
+  await database.run(`DELETE FROM tail WHERE segment = ${literal(segment)}`);
+}

@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/message.ts';
 import type { Catalog } from './catalog.ts';
 import { passedBy } from './cursors.ts';
-import { type Database, literal, tailOf } from './database.ts';
+import { type Database, dropTail, tailOf } from './database.ts';
 import { livenessOf } from './liveness.ts';
 import { type Folders, partitionOf, syncFolder, writeParquet } from './parquet.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -75,18 +75,14 @@ export function createIngest(parts: IngestParts): Ingest {
     failures.delete(name);
     tail.forget(name);
     parts.onIngested(entry);
-    catalog.replace({ added: stored, segments: [name], clear: () => dropTail(name) });
+    catalog.replace({ added: stored, segments: [name], clear: () => dropTail(database, name) });
   }
-
-  const dropTail = async (name: string): Promise<void> => {
-    await database.run(`DELETE FROM tail WHERE segment = ${literal(name)}`);
-  };
 
   /** Forgets a segment, with what of it is in the tail. */
   function abandon(name: string): void {
     tail.forget(name);
     failures.delete(name);
-    catalog.replace({ segments: [name], clear: () => dropTail(name) });
+    catalog.replace({ segments: [name], clear: () => dropTail(database, name) });
   }
 
   async function tryTo(segment: SegmentFile, task: (segment: SegmentFile) => Promise<void>): Promise<void> {

@@ -13,6 +13,7 @@ import { examine } from './examine.ts';
 import { createIngest, type Ingest } from './ingest.ts';
 import { takeInventory } from './inventory.ts';
 import type { Gap } from './line.ts';
+import { removeMarkers } from './liveness.ts';
 import { holdFolder } from './lock.ts';
 import { mergeable, mergeFiles } from './merge.ts';
 import type { StoreSettings } from './protocol.ts';
@@ -164,6 +165,7 @@ function createUpkeep(parts: {
   return async () => {
     const limits = { hours: settings.retentionHours, maxBytes: settings.retentionBytes };
     removeExpired(catalog, expired(catalog.files(), limits, clock.wallMs() * 1000));
+    await removeMarkers(folders.wal);
     await quarantine.removeBefore(clock.wallMs() - settings.retentionHours * HOUR_MS);
     const chosen = mergeable(catalog.files(), clock.wallMs());
     if (chosen === undefined) return;

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Routes } from '../route.ts';
 import type { Row } from './columns.ts';
-import type { Database } from './database.ts';
+import { type Database, dropTail } from './database.ts';
 import { type Gap, readLine } from './line.ts';
 import { readLines } from './reader.ts';
 import { createdAt, type SegmentFile, tokenOf } from './segment.ts';
@@ -50,11 +50,21 @@ export function createTail(parts: {
     return entry;
   }
 
+  /** Whoever writes it has cut off what did not reach the disk for sure; what was cut off is in another segment. */
+  async function readAnew(entry: Tailed): Promise<void> {
+    await dropTail(parts.database, entry.name);
+    Object.assign(entry, { offset: 0, rows: 0, lines: 0, unreadableLines: 0, torn: 0 });
+    entry.gaps.length = 0;
+    entry.unreadable.length = 0;
+  }
+
   return {
     get: (segment) => tailed.get(segment),
     read: async ({ name, file }) => {
       const entry = entryOf(name);
-      if ((await stat(file)).size <= entry.offset) return false;
+      const { size } = await stat(file);
+      if (size < entry.offset) await readAnew(entry);
+      if (size <= entry.offset) return false;
       const { lines, offset, end, torn } = await readLines(file, entry.offset);
       const source = { process: tokenOf(name), createdMs: createdAt(name) };
       const rows: Row[] = [];

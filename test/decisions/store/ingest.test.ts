@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { describeProcess } from '../../../src/decisions/wal/marker.ts';
 import { eventually } from '../../support/process.ts';
-import { scratchFolder } from '../../support/servers.ts';
+import { scratchFolder, type Tree } from '../../support/servers.ts';
 import { listAll, startStore, type TestStore } from '../../support/store.ts';
 import { walWriter } from '../../support/wal.ts';
 
@@ -80,6 +90,30 @@ test('a line that is not complete yet is waited for', async (context) => {
   await eventually(async () => ((await listAll(store)).length === 1 ? true : undefined));
   wal.writeText(line.slice(40));
   await eventually(async () => ((await listAll(store, { outcome: 'deny' })).length === 1 ? true : undefined));
+});
+
+test('what a process cuts off, and writes into its next segment, is there once', async (context) => {
+  const folder = scratchFolder(context);
+  const wal = walWriter(folder);
+  const ids = [...wal.write(10)];
+  const open = join(folder, 'wal', `${wal.segment()}.ndjson.open`);
+  const synced = readFileSync(open);
+  wal.write(10);
+  const lost = readFileSync(open).subarray(synced.length).toString();
+  const store = await startStore(context, folder);
+  await eventually(async () => ((await listAll(store)).length === 20 ? true : undefined));
+  truncateSync(open, synced.length);
+  wal.seal();
+  wal.writeText(lost);
+  ids.push(
+    ...lost
+      .trimEnd()
+      .split('\n')
+      .map((line) => String((JSON.parse(line) as Tree)['decision_id'])),
+  );
+  await settled(folder);
+  await eventually(async () => ((await listAll(store)).length === 20 ? true : undefined));
+  assert.deepEqual(await idsOf(store), ids.sort());
 });
 
 test('torn and foreign lines are counted and kept apart; the others are taken in', async (context) => {
@@ -171,26 +205,30 @@ describe('segments of processes', () => {
     const gone = walWriter(folder, { token: '00000001' });
     const alive = walWriter(folder, { token: '00000002' });
     const reused = walWriter(folder, { token: '00000003' });
-    const ids = [gone, alive, reused].flatMap((wal) => wal.write(5));
+    const rebooted = walWriter(folder, { token: '00000004' });
+    const ids = [gone, alive, reused, rebooted].flatMap((wal) => wal.write(5));
     gone.writeText('{"torn');
-    const holder = (token: string, pid: number, started?: string): void =>
-      writeFileSync(join(folder, 'wal', `${token}.alive`), JSON.stringify({ pid, started }));
-    const stat = readFileSync(`/proc/${process.pid}/stat`, 'utf8');
-    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    holder('00000001', 2 ** 22 + 1);
-    holder('00000002', process.pid, started);
-    holder('00000003', process.pid, '1');
+    const own = JSON.parse(await describeProcess(Date.now())) as Tree;
+    const holder = (token: string, said: Tree): void =>
+      writeFileSync(join(folder, 'wal', `${token}.alive`), JSON.stringify({ ...own, ...said }));
+    holder('00000001', { pid: 2 ** 22 + 1 });
+    holder('00000002', {});
+    holder('00000003', { start_ticks: 1 });
+    holder('00000004', { boot_id: 'another' });
     const store = await startStore(context, folder);
     await eventually(async () => (walIn(folder).length === 1 ? true : undefined));
     assert.match(openSegment(folder, '00000002'), /\.open$/);
     ids.push(...alive.write(5));
-    await eventually(async () => ((await listAll(store)).length === 20 ? true : undefined));
+    const markers = (): readonly string[] => readdirSync(join(folder, 'wal')).filter((file) => file.endsWith('.alive'));
+    await eventually(async () => (markers().length === 1 ? true : undefined));
+    assert.deepEqual(markers(), ['00000002.alive']);
+    await eventually(async () => ((await listAll(store)).length === 25 ? true : undefined));
     assert.deepEqual(await idsOf(store), ids.sort());
   });
 
   test('that say nothing of themselves are given up when they were silent for a while', async (context) => {
     const folder = scratchFolder(context);
-    walWriter(folder, { token: '0000000a' }).write(5);
+    walWriter(folder, { token: '0000000a', marked: false }).write(5);
     const store = await startStore(context, folder);
     assert.equal((await listAll(store)).length, 5);
     assert.match(openSegment(folder, '0000000a'), /\.open$/);
