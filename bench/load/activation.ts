@@ -14,10 +14,10 @@ import { polled } from '../../test/support/bundle-server.ts';
 import { httpRequest } from '../../test/support/grpc.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { scratchFolder, startPostern } from '../../test/support/servers.ts';
+import { createArchives, startVersions, toldBy } from '../../test/support/versions.ts';
 import { framed } from './client.ts';
 import { median, quantile, type Sample, startOpenLoop } from './open-loop.ts';
 import { metricOf, sumOf, treeOf } from './processes.ts';
-import { createArchives, startVersions, toldBy } from './versions.ts';
 
 const DATA_MB = Number(process.env['BENCH_DATA_MB'] ?? 10);
 const RATE = Number(process.env['BENCH_RATE'] ?? 1000);
@@ -149,10 +149,9 @@ try {
   for (let i = 0; i < WINDOWS; i++) {
     kinds.quiet.push(await window(async () => {}));
     const busy = await window(async (endMs) => {
-      while (performance.now() < endMs - EVERY_MS / 2) {
-        const dueMs = performance.now() + EVERY_MS;
-        await activate();
+      for (let dueMs = performance.now(); dueMs < endMs; dueMs = Math.max(dueMs + EVERY_MS, performance.now())) {
         await sleep(dueMs - performance.now());
+        await activate();
       }
     });
     kinds.busy.push(busy);

@@ -12,6 +12,7 @@ import { benchIssuer, benchRequests } from './requests.ts';
 
 const ROUND_MS = Number(process.env['BENCH_MS'] ?? 2500);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
+/** `none`, or how much of the input is kept and, behind a dash, the durability. */
 const modes = (process.env['BENCH_MODES'] ?? 'none,masked').split(',');
 
 type Candidate = { readonly mode: string; readonly server: Server; readonly perDecision: number[] };
@@ -24,8 +25,11 @@ try {
   writeFileSync(keys, JSON.stringify(jwks));
   const bundle = buildBundle([join(root, 'bench/fixtures/verified')], join(folder, 'bundle.tar.gz'));
   const identity = { required: true, issuers: [{ issuer: benchIssuer, jwks_file: keys }] };
-  const storeOf = (mode: string): Tree =>
-    mode === 'none' ? {} : { store: { path: join(folder, mode), input: mode, on_overflow: 'drop' } };
+  const storeOf = (mode: string): Tree => {
+    if (mode === 'none') return {};
+    const [input, durability = 'group'] = mode.split('-');
+    return { store: { path: join(folder, mode), input, durability } };
+  };
   const candidates: Candidate[] = [];
   for (const mode of modes) {
     const config = { postern: { identity, ...storeOf(mode) } };
@@ -45,28 +49,25 @@ try {
       // An empty status: allowed.
       isRight: (response) => response[0] === 0x0a && response[1] === 0x00,
     });
-  for (const { server } of candidates) await load(server, ROUND_MS);
+  const together = (): Promise<readonly Awaited<ReturnType<typeof runLoad>>[]> =>
+    Promise.all(candidates.map(({ server }) => load(server, ROUND_MS)));
+  await together();
   for (let round = 0; round < ROUNDS; round++) {
-    for (const { mode, server, perDecision } of candidates) {
-      const pid = server.process.pid ?? 0;
-      const before = cpuMicros(pid);
-      const { answered, wrong } = await load(server, ROUND_MS);
-      if (wrong > 0) throw new Error(`${mode}: ${wrong} of ${answered} answers are wrong`);
-      perDecision.push((cpuMicros(pid) - before) / answered);
-    }
+    const before = candidates.map(({ server }) => cpuMicros(server.process.pid ?? 0));
+    const results = await together();
+    candidates.forEach(({ mode, server, perDecision }, i) => {
+      const { answered = 0, wrong = 0 } = results[i] ?? {};
+      if (wrong > 0 || answered === 0) throw new Error(`${mode}: ${wrong} of ${answered} answers are wrong`);
+      perDecision.push((cpuMicros(server.process.pid ?? 0) - (before[i] ?? 0)) / answered);
+    });
   }
   const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
-  const least = (values: readonly number[]): number => Math.min(...values);
-  const [first] = candidates;
-  const base = { median: median(first?.perDecision ?? [1]), least: least(first?.perDecision ?? [1]) };
+  const base = median(candidates[0]?.perDecision ?? [1]);
   for (const { mode, server, perDecision } of candidates) {
     const text = await (await fetch(`http://${server.diagnostic}/metrics`)).text();
     const dropped = /^postern_store_dropped_decisions_total\{reason="overflow"\} (\d+)$/m.exec(text)?.[1] ?? '0';
-    // Others on the machine only ever make it more.
-    const ratios = [median(perDecision) / base.median, least(perDecision) / base.least].map((r) => r.toFixed(2));
-    process.stdout.write(
-      `${mode}: median ${median(perDecision).toFixed(1)} µs, ratio ${ratios[0]}; least ${least(perDecision).toFixed(1)} µs, ratio ${ratios[1]}; ${dropped} dropped\n`,
-    );
+    const own = median(perDecision);
+    process.stdout.write(`${mode}: ${own.toFixed(1)} µs, ratio ${(own / base).toFixed(2)}, ${dropped} dropped\n`);
   }
 } finally {
   await scope.close();

@@ -16,9 +16,9 @@ import { type Envoy, startEnvoy, startUpstream } from '../../test/support/envoy.
 import { httpRequest } from '../../test/support/grpc.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { scratchFolder, startPostern } from '../../test/support/servers.ts';
+import { createArchives, moduleOf, startVersions, toldBy, type Versions } from '../../test/support/versions.ts';
 import { callCheck, framed } from './client.ts';
 import { metricOf, type ProcessUse, sumOf, treeOf } from './processes.ts';
-import { createArchives, moduleOf, startVersions, toldBy, type Versions } from './versions.ts';
 
 const SWAPS = Number(process.env['BENCH_SWAPS'] ?? 1000);
 const WORKERS = Number(process.env['BENCH_WORKERS'] ?? 1);

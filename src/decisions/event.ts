@@ -34,7 +34,7 @@ export function createEventWriter(labels: Labels, input: InputMode = 'masked'): 
     );
     const trace = facts === undefined ? undefined : traceContextOf(facts);
     return (
-      `{"labels":${labelsText},"decision_id":${stringify(record.decisionId)}` +
+      `{"labels":${labelsText},"decision_id":"${record.decisionId}"` +
       (trace === undefined ? '' : `,"trace_id":"${trace.traceId}","span_id":"${trace.spanId}"`) +
       field('bundles', bundlesOf(record.revisions)) +
       (path === '' ? '' : `,"path":${quotedPath(path)}`) +
@@ -53,7 +53,7 @@ export function createEventWriter(labels: Labels, input: InputMode = 'masked'): 
 function remembered<K, V>(make: (key: K) => V): (key: K) => V {
   let last: { readonly key: K; readonly value: V } | undefined;
   return (key) => {
-    if (last?.key !== key) last = { key, value: make(key) };
+    if (last === undefined || last.key !== key) last = { key, value: make(key) };
     return last.value;
   };
 }
@@ -87,19 +87,24 @@ function customOf(record: DecisionRecord, redacted: Redacted): string {
     `{"reason":"${record.reason}"` +
     (redacted.reasons.length === 0 ? '' : `,"reasons":${stringify(redacted.reasons)}`) +
     `,"outcome":"${record.outcome}","http_status":${record.httpStatus}` +
-    scrubbedField('subject', identity?.subject) +
-    scrubbedField('issuer', identity?.issuer) +
-    scrubbedField('method', facts?.method) +
-    scrubbedField('host', facts?.host) +
-    scrubbedField('client_ip', facts === undefined ? undefined : clientAddress(facts)) +
+    subjectField(identity?.subject) +
+    issuerField(identity?.issuer) +
+    methodField(facts?.method) +
+    hostField(facts?.host) +
+    clientField(facts === undefined ? undefined : clientAddress(facts)) +
     `,"dry_run":${record.dryRun}${record.cancelled ? ',"cancelled":true' : ''}` +
     `,"phases":{"identity_us":${microsOf(timings.identityMs)},"input_us":${microsOf(timings.inputMs)}` +
     `,"eval_us":${microsOf(timings.evaluationMs)},"total_us":${microsOf(timings.totalMs)}}}`
   );
 }
 
-const scrubbedField = (name: string, text: string | undefined): string =>
-  text === undefined || text === '' ? '' : `,"${name}":${stringify(scrub(text))}`;
+const scrubbedField = (name: string): ((text: string | undefined) => string) =>
+  remembered((text) => (text === undefined || text === '' ? '' : `,"${name}":${stringify(scrub(text))}`));
+const subjectField = scrubbedField('subject');
+const issuerField = scrubbedField('issuer');
+const methodField = scrubbedField('method');
+const hostField = scrubbedField('host');
+const clientField = scrubbedField('client_ip');
 
 const CLIENT_ADDRESS = ['attributes', 'source', 'address', 'socketAddress', 'address'] as const;
 

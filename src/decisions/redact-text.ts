@@ -1,5 +1,6 @@
+import { type Rule, rootOf, ruleBelow } from './key-rules.ts';
 import type { Region } from './regions.ts';
-import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON, scrub, scrubTarget } from './scrub.ts';
+import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON } from './scrub.ts';
 
 /*
  * The same as redacting a document member by member, for JSON text that JSON.stringify has written: most of it is copied
@@ -9,9 +10,7 @@ import { MAX_TEXT, REDACTED, SUSPICIOUS_IN_JSON, scrub, scrubTarget } from './sc
 const MAX_CHARS = 65_536;
 const MAX_DEPTH = 48;
 const MAX_MEMBERS = 2_000;
-const MAX_KEY = 256;
 const MAX_DIGITS = 64;
-const MAX_REMEMBERED = 1_024;
 
 export type RedactedText = {
   readonly text: string;
@@ -19,25 +18,6 @@ export type RedactedText = {
   readonly masked: readonly string[];
   /** What was replaced as a whole because of its key, as JSON text. */
   readonly hidden: readonly { readonly key: string; readonly text: string }[];
-};
-
-/** What a key means in a region. */
-type Rule = {
-  readonly key: string;
-  /** With the quote behind it. */
-  readonly quoted: string;
-  readonly isOdd: boolean;
-  readonly isSecret: boolean;
-  readonly isCount: boolean;
-  readonly below: Rules;
-  /** Of the key that came behind this one the last time: most requests have the same ones in the same order. */
-  next: Rule | undefined;
-};
-type Rules = {
-  readonly region: Region;
-  readonly isTextual: boolean;
-  readonly byKey: Map<string, Rule>;
-  first: Rule | undefined;
 };
 
 type Scan = {
@@ -66,47 +46,13 @@ export function redactText(text: string, region: Region, root: string): Redacted
     ...{ at: 0, out: '', copied: 0, nextSuspicious: -1, members: 0 },
   };
   try {
-    readValue(scan, rulesOf(region), 0);
+    readValue(scan, rootOf(region), 0);
     if (scan.at !== text.length) return undefined;
   } catch (error) {
     if (error instanceof Unusual) return undefined;
     throw error;
   }
   return { text: scan.out + text.slice(scan.copied), masked: scan.masked, hidden: scan.hidden };
-}
-
-const allRules = new Map<Region, Rules>();
-
-function rulesOf(region: Region): Rules {
-  let rules = allRules.get(region);
-  if (rules === undefined) {
-    // These change only what is suspicious; others read texts in their own way.
-    const isTextual = region.scrub === scrub || region.scrub === scrubTarget;
-    rules = { region, isTextual, byKey: new Map(), first: undefined };
-    allRules.set(region, rules);
-  }
-  return rules;
-}
-
-function ruleOf({ region, byKey }: Rules, part: string): Rule {
-  const known = byKey.get(part);
-  if (known !== undefined) return known;
-  if (part.length > MAX_KEY) throw unusual;
-  // A copy: a part of a text keeps all of it in memory.
-  const key = ` ${part}`.slice(1);
-  const isOdd = key === 'value' || key === 'rawValue' || key.includes('\\') || scrub(key) !== key;
-  const rule: Rule = {
-    key,
-    quoted: `${key}"`,
-    isOdd,
-    isSecret: region.isSecret(key),
-    isCount: /tokens$/i.test(key),
-    below: rulesOf(region.below(key)),
-    next: undefined,
-  };
-  if (byKey.size >= MAX_REMEMBERED) byKey.clear();
-  byKey.set(key, rule);
-  return rule;
 }
 
 const QUOTE = 0x22;
@@ -117,15 +63,15 @@ const BACKSLASH = 0x5c;
 const OBJECT = 0x7b;
 const OBJECT_END = 0x7d;
 
-function readValue(scan: Scan, rules: Rules, depth: number): void {
+function readValue(scan: Scan, rule: Rule, depth: number): void {
   const c = scan.text.charCodeAt(scan.at);
-  if (c === QUOTE) readString(scan, rules, depth);
-  else if (c === OBJECT) readObject(scan, rules, depth);
-  else if (c === LIST) readList(scan, rules, depth);
+  if (c === QUOTE) readString(scan, rule, depth);
+  else if (c === OBJECT) readObject(scan, rule, depth);
+  else if (c === LIST) readList(scan, rule, depth);
   else skipPrimitive(scan);
 }
 
-function readObject(scan: Scan, rules: Rules, depth: number): void {
+function readObject(scan: Scan, rule: Rule, depth: number): void {
   const { text } = scan;
   if (depth >= MAX_DEPTH) throw unusual;
   if (text.charCodeAt(++scan.at) === OBJECT_END) {
@@ -134,35 +80,36 @@ function readObject(scan: Scan, rules: Rules, depth: number): void {
   }
   let before: Rule | undefined;
   for (;;) {
-    const rule = readKey(scan, rules, before);
-    if (rule.isOdd || ++scan.members > MAX_MEMBERS) throw unusual;
-    scan.path[depth] = rule.key;
-    if (rule.isSecret) hide(scan, rule, depth);
-    else readValue(scan, rule.below, depth + 1);
+    const child = readKey(scan, rule, before);
+    if (child.isOdd || ++scan.members > MAX_MEMBERS) throw unusual;
+    scan.path[depth] = child.key;
+    if (child.isSecret) hide(scan, child, depth);
+    else readValue(scan, child, depth + 1);
     if (!goesOn(scan, OBJECT_END)) return;
-    before = rule;
+    before = child;
   }
 }
 
 /** Goes behind the colon. */
-function readKey(scan: Scan, rules: Rules, before: Rule | undefined): Rule {
+function readKey(scan: Scan, rule: Rule, before: Rule | undefined): Rule {
   const { text } = scan;
   const start = scan.at + 1;
-  const expected = before === undefined ? rules.first : before.next;
+  const expected = before === undefined ? rule.first : before.next;
   if (expected !== undefined && text.startsWith(expected.quoted, start)) {
     scan.at = start + expected.quoted.length + 1;
     return expected;
   }
   const end = text.indexOf('"', start);
   if (end < 0 || text.charCodeAt(end - 1) === BACKSLASH) throw unusual;
-  const rule = ruleOf(rules, text.slice(start, end));
-  if (before === undefined) rules.first = rule;
-  else before.next = rule;
+  const child = ruleBelow(rule, text.slice(start, end));
+  if (child === undefined) throw unusual;
+  if (before === undefined) rule.first = child;
+  else before.next = child;
   scan.at = end + 2;
-  return rule;
+  return child;
 }
 
-function readList(scan: Scan, rules: Rules, depth: number): void {
+function readList(scan: Scan, rule: Rule, depth: number): void {
   if (depth >= MAX_DEPTH) throw unusual;
   if (scan.text.charCodeAt(++scan.at) === LIST_END) {
     scan.at++;
@@ -171,7 +118,7 @@ function readList(scan: Scan, rules: Rules, depth: number): void {
   for (let i = 0; ; i++) {
     if (++scan.members > MAX_MEMBERS) throw unusual;
     scan.path[depth] = i;
-    readValue(scan, rules, depth + 1);
+    readValue(scan, rule, depth + 1);
     if (!goesOn(scan, LIST_END)) return;
   }
 }
@@ -183,7 +130,7 @@ function goesOn(scan: Scan, end: number): boolean {
   return false;
 }
 
-function readString(scan: Scan, { region, isTextual }: Rules, depth: number): void {
+function readString(scan: Scan, { region, isTextual }: Rule, depth: number): void {
   const start = scan.at;
   const end = skipString(scan);
   if (isTextual && !isSuspicious(scan, start, end)) return;

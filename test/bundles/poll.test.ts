@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { createPoll, type Looked, type PollOptions } from '../../src/bundles/poll.ts';
 import { SourceError } from '../../src/bundles/sources/source.ts';
+import { isLetGo } from '../support/collect.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const nothingNew: Looked = { changed: false, waits: false };
@@ -237,4 +238,19 @@ describe('a poll that is told to look now', () => {
     await tick(999);
     assert.equal(under.length, 2);
   });
+});
+
+test('a look is let go when it is over, although somebody listened for its end', async (context) => {
+  const signals: WeakRef<AbortSignal>[] = [];
+  const poll = createPoll({
+    look: async (signal) => {
+      signal.addEventListener('abort', () => signals.length, { once: true });
+      signals.push(new WeakRef(signal));
+      return nothingNew;
+    },
+    ...{ minDelayMs: 1000, maxDelayMs: 2000, random: () => 0, nowMs: () => 0, periodic: false, longPolls: false },
+  });
+  context.after(poll.stop);
+  for (let i = 0; i < 3; i++) await poll.poke();
+  assert.deepEqual(await Promise.all(signals.map(isLetGo)), [true, true, true]);
 });

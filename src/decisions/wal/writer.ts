@@ -16,6 +16,8 @@ export type WriterOptions = {
   readonly syncs: boolean;
   /** Time between two writes, ms. */
   readonly everyMs: number;
+  /** Time between two syncs, ms. */
+  readonly syncEveryMs: number;
   readonly segmentBytes: number;
   readonly onError: (error: unknown) => void;
   /** The lines are in the log. */
@@ -46,7 +48,7 @@ export function createWriter(options: WriterOptions): Writer {
   const { clock, syncs, everyMs, onError } = options;
   const toWrite = createSignal();
   const toSync = createSignal();
-  const toEnd = createSignal();
+  const toEnd = { writing: createSignal(), syncing: createSignal() };
   const unsynced: Written[] = [];
   /** To be written once more, because they could not be synced. */
   const again: Chunk[] = [];
@@ -82,7 +84,7 @@ export function createWriter(options: WriterOptions): Writer {
       } catch (error) {
         writeFailure = failed(error, [chunk]);
         if (isFinishing) return options.onLost(chunk);
-        await toEnd.wait(RETRY_MS);
+        await toEnd.writing.wait(RETRY_MS);
       }
     }
   }
@@ -97,7 +99,7 @@ export function createWriter(options: WriterOptions): Writer {
   async function writeAll(): Promise<void> {
     for (;;) {
       // The disk is given time before what it could not sync is written again.
-      if (again.length > 0 && !isFinishing) await toEnd.wait(RETRY_MS);
+      if (again.length > 0 && !isFinishing) await toEnd.writing.wait(RETRY_MS);
       const chunk = again.shift() ?? options.take();
       if (chunk === undefined) {
         const isOver = options.isDone() && unsynced.length === 0;
@@ -120,13 +122,19 @@ export function createWriter(options: WriterOptions): Writer {
   /** Until it is worth while to write again. */
   async function rest(): Promise<void> {
     const restMs = writtenMs + everyMs - clock.monotonicMs();
-    if (restMs > 0 && !isFinishing && !options.isUrgent()) await toEnd.wait(restMs);
+    if (restMs > 0 && !isFinishing && !options.isUrgent()) await toEnd.writing.wait(restMs);
   }
 
   async function syncAll(): Promise<void> {
+    let syncedMs = Number.NEGATIVE_INFINITY;
     for (;;) {
       const first = unsynced[0];
-      if (first !== undefined) await sync(first.segment);
+      if (first !== undefined) {
+        const restMs = syncedMs + options.syncEveryMs - clock.monotonicMs();
+        if (restMs > 0 && !isFinishing) await toEnd.syncing.wait(restMs);
+        syncedMs = clock.monotonicMs();
+        await sync(first.segment);
+      }
       while (retired[0] !== undefined && unsynced[0]?.segment !== retired[0]) await retired.shift()?.seal();
       if (unsynced.length > 0 || retired.length > 0) continue;
       if (hasWritten) return;
@@ -170,7 +178,8 @@ export function createWriter(options: WriterOptions): Writer {
     finish: async () => {
       isFinishing = true;
       toWrite.raise();
-      toEnd.raise();
+      toEnd.writing.raise();
+      toEnd.syncing.raise();
       await running;
     },
   };

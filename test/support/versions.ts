@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { readTar } from '../../src/bundles/tar.ts';
 import { bundleLimits } from '../../src/bundles/unpack.ts';
-import { bundleOf } from '../../test/support/archive.ts';
-import type { Scope } from '../../test/support/scope.ts';
-import { buildPolicy, type Tree } from '../../test/support/servers.ts';
+import { bundleOf } from './archive.ts';
+import type { Scope } from './scope.ts';
+import { buildPolicy, type Tree } from './servers.ts';
 
 /*
  * Bundles whose answers tell which version of which module gave them, and a server that knows which one is active.
