@@ -20,6 +20,8 @@ function fork(): WorkerProcess {
   // Buffers cross as they are, and not as JSON.
   cluster.setupPrimary({ serialization: 'advanced' });
   const worker = cluster.fork();
+  // Something was sent to one that had just died, perhaps by Node itself; without a listener this process would end of it.
+  worker.on('error', () => {});
   return processOf(worker.process, pipeTo(worker));
 }
 
