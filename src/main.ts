@@ -55,7 +55,11 @@ const processOf = (child: ChildProcess, pipe: WorkerProcess['pipe']): WorkerProc
 const pipeTo = (worker: Worker): WorkerProcess['pipe'] => ({
   send: (message) => worker.isConnected() && worker.send(message as object),
   onMessage: (listener) => worker.on('message', listener),
-  onClose: (listener) => worker.once('disconnect', listener),
+  onClose: (listener) => {
+    worker.once('disconnect', listener);
+    // The channel of a process that was killed may end without a word.
+    worker.once('exit', listener);
+  },
 });
 
 if (cluster.worker === undefined) {
