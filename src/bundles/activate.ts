@@ -1,3 +1,4 @@
+import { createOneByOne } from '../lib/one-by-one.ts';
 import type { Module } from './bundle.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
 import type { SignedVersion } from './rollback.ts';
@@ -50,7 +51,7 @@ export type Activation = {
 /** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
 export function createActivation({ names, read, prepare, nowMs, signedBefore }: ActivationParts): Activation {
   let accepted: ReadonlyMap<string, ReadBundle> = new Map();
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = createOneByOne();
   const waiting = new Set<string>();
 
   async function activate(name: string, offer: Offer): Promise<Activated> {
@@ -77,11 +78,7 @@ export function createActivation({ names, read, prepare, nowMs, signedBefore }: 
   }
 
   return {
-    offer: (name, offer) => {
-      const turn = last.then(() => activate(name, offer));
-      last = turn.catch(() => {});
-      return turn;
-    },
+    offer: (name, offer) => inTurn(() => activate(name, offer)),
     signedVersion: (name) => accepted.get(name)?.signed,
   };
 }

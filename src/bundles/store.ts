@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestInTurns } from '../lib/in-turns.ts';
+import { createOneByOne } from '../lib/one-by-one.ts';
 import { readLimited } from '../lib/read-limited.ts';
 import { replaceFile } from '../lib/replace-file.ts';
 import { BundleError } from './error.ts';
@@ -35,13 +36,8 @@ export function createBundleStore(directory: string): BundleStore {
     join(directory, `${createHash('sha256').update(name).digest('hex')}.json`);
   const archiveFile = (digest: string): string => join(directory, `${digest}.tar.gz`);
 
-  let last: Promise<unknown> = Promise.resolve();
   /** An archive must not be swept away before its bundle's file names it. */
-  const inTurn = (task: () => Promise<void>): Promise<void> => {
-    const turn = last.then(task);
-    last = turn.catch(() => {});
-    return turn;
-  };
+  const inTurn = createOneByOne();
 
   const write = (file: string, content: Uint8Array): Promise<void> => replaceFile(file, content, 0o600);
 

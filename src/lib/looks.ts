@@ -1,3 +1,5 @@
+import { createOneByOne } from './one-by-one.ts';
+
 /** How long files must stay as they are before they are taken: those who write several do not write them at once. */
 const SETTLE_MS = 1000;
 /** Timers that are to wait longer do not wait at all. */
@@ -18,17 +20,13 @@ export type Looks = {
 export function createLooks(look: (settled: boolean) => Promise<boolean>, everyMs: number): Looks {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  let looking: Promise<unknown> = Promise.resolve();
-  const inTurn = (settled: boolean): Promise<boolean> => {
-    const turn = looking.then(() => (stopped ? false : look(settled)));
-    looking = turn.catch(() => {});
-    return turn;
-  };
+  const inTurn = createOneByOne();
+  const lookInTurn = (settled: boolean): Promise<boolean> => inTurn(async () => (stopped ? false : look(settled)));
   const schedule = (delayMs: number): void => {
     if (stopped) return;
     timer = setTimeout(
       () => {
-        inTurn(false).then(
+        lookInTurn(false).then(
           (unsettled) => schedule(unsettled ? Math.min(SETTLE_MS, everyMs) : everyMs),
           () => schedule(everyMs),
         );
@@ -39,7 +37,7 @@ export function createLooks(look: (settled: boolean) => Promise<boolean>, everyM
   };
   return {
     start: () => schedule(everyMs),
-    now: () => inTurn(true),
+    now: () => lookInTurn(true),
     stop: () => {
       stopped = true;
       clearTimeout(timer);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { backoffMs } from '../../src/lib/backoff.ts';
 import { hideSecrets } from '../../src/lib/hide-secrets.ts';
 import { createReload, startAll } from '../../src/lib/lifecycle.ts';
+import { createOneByOne } from '../../src/lib/one-by-one.ts';
 import { uuid7 } from '../../src/lib/uuid7.ts';
 
 test('a UUIDv7 carries its time, its version and its variant, and no two are equal', () => {
@@ -98,4 +99,23 @@ test('parts reload in order, one turn at a time; who asks meanwhile shares the n
   const turn = ['a', 'a done', 'c'];
   assert.deepEqual(told, [...turn, ...turn, ...turn]);
   assert.deepEqual(failures, Array(3).fill('b: Error: b fails'));
+});
+
+test('tasks one by one do not overlap, keep their order and outlive a failure', async () => {
+  const inTurn = createOneByOne();
+  const seen: string[] = [];
+  const task = (name: string, fails = false) =>
+    inTurn(async () => {
+      seen.push(`${name} begins`);
+      await new Promise((resolve) => setImmediate(resolve));
+      seen.push(`${name} ends`);
+      if (fails) throw new Error(name);
+      return name;
+    });
+  const results = await Promise.allSettled([task('a'), task('b', true), task('c')]);
+  assert.deepEqual(seen, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+  assert.deepEqual(
+    results.map((result) => (result.status === 'fulfilled' ? result.value : `${result.reason}`)),
+    ['a', 'Error: b', 'c'],
+  );
 });

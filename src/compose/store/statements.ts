@@ -3,6 +3,7 @@ import type { StoreConfig } from '../../config/schema.ts';
 import type { Ran, Statement, Table } from '../../decisions/sql/run.ts';
 import type { Answer, Loan, SqlFunctions } from '../../decisions/store/protocol.ts';
 import { type Channel, createChannel } from '../../lib/channel.ts';
+import { createOneByOne } from '../../lib/one-by-one.ts';
 
 /** Runs statements in SQL, one after another, in a process that is there while it is used. */
 export type Statements = {
@@ -34,7 +35,7 @@ export function createStatements(parts: StatementParts): Statements {
   const memoryBytes = Math.floor(config.memory_bytes / 2);
   let running: Running | undefined;
   let waiting = 0;
-  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = createOneByOne();
   let idle: NodeJS.Timeout | undefined;
 
   function processToUse(): Running {
@@ -88,9 +89,7 @@ export function createStatements(parts: StatementParts): Statements {
     run: async (sql) => {
       if (waiting >= MAX_WAITING) return { ok: false, kind: 'unavailable', problem: 'too many statements at once' };
       waiting++;
-      const turn = last.then(() => run(sql));
-      last = turn.catch(() => {});
-      return turn.finally(() => waiting--);
+      return inTurn(() => run(sql)).finally(() => waiting--);
     },
     stop: async () => {
       clearTimeout(idle);

@@ -4,6 +4,7 @@ import type { KeyState } from '../../identity/shared-jwks.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/message.ts';
+import { createOneByOne } from '../../lib/one-by-one.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { type MetricValues, totalsOf } from '../../telemetry/metrics.ts';
 import type { PreparePolicy } from '../policy-holder.ts';
@@ -64,13 +65,8 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
   let stopping = false;
   let [isStale, isRetired] = [false, false];
   let lastId = 0;
-  let last: Promise<unknown> = Promise.resolve();
   /** A worker joins between two activations: during one, it would miss a half. */
-  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
-    const turn = last.then(task);
-    last = turn.catch(() => {});
-    return turn;
-  };
+  const inTurn = createOneByOne();
   const all = <T>(task: (member: Member) => Promise<T>): Promise<readonly T[]> =>
     Promise.all([...members.values()].map(task));
   const everybody = (): readonly Member[] => [...members.values(), ...joining];

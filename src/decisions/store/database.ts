@@ -10,6 +10,7 @@ import {
   TIMESTAMPTZ,
   VARCHAR,
 } from '@duckdb/node-api';
+import { createOneByOne } from '../../lib/one-by-one.ts';
 import { type ColumnName, columnList, columnNames, columnType, type Row } from './columns.ts';
 
 export type Value = string | number | bigint | null;
@@ -54,13 +55,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const own = await instance.connect();
   await own.run("SET TimeZone = 'UTC'");
   await own.run(`CREATE TABLE tail (${TAIL})`);
-  let last: Promise<unknown> = Promise.resolve();
   /** A connection does one thing at a time. */
-  const inTurn = <T>(task: () => Promise<T>): Promise<T> => {
-    const turn = last.then(task);
-    last = turn.catch(() => {});
-    return turn;
-  };
+  const inTurn = createOneByOne();
 
   async function ask(sql: string, values: Values, withinMs: number): Promise<readonly (readonly Value[])[]> {
     const connection = await instance.connect();
