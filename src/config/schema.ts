@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { signatureAlgorithms } from '../lib/public-key.ts';
 import { bundle } from './bundle.ts';
+import { decisionLogs } from './decision-logs.ts';
 import { discovery } from './discovery.ts';
 import { count, flag, names, nullable, seconds, section, strict, text } from './kinds.ts';
 import { key, service } from './service.ts';
@@ -457,7 +458,7 @@ export const configSchema = Type.Object({
   default_decision: text('What `POST /` on the API asks.', { default: 'system/main' }),
   discovery: Type.Optional(discovery),
   status: Type.Optional(status),
-  decision_logs: section({ console: flag('Write each decision to standard output.', false) }),
+  decision_logs: decisionLogs,
   plugins: section({ envoy_ext_authz_grpc: extAuthz }),
   postern,
 });
