@@ -9,6 +9,8 @@ export type StoreCounts = {
   readonly files: number;
   readonly bytes: number;
   readonly walBytes: number;
+  /** No decision there is older, ms since the epoch; undefined: there is none. */
+  readonly oldestMs: number | undefined;
 };
 
 export type StoreMetrics = {

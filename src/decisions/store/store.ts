@@ -16,6 +16,7 @@ import type { Gap } from './line.ts';
 import { removeMarkers } from './liveness.ts';
 import { holdFolder } from './lock.ts';
 import { mergeable, mergeFiles } from './merge.ts';
+import type { StoredFile } from './parquet.ts';
 import type { StoreSettings } from './protocol.ts';
 import { createQuarantine, type Quarantine } from './quarantine.ts';
 import { expired, removeExpired } from './retention.ts';
@@ -126,6 +127,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
         files: files.length,
         bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
         walBytes: ingest.walBytes(),
+        oldestMs: oldestOf(files, ingest.oldestMs()),
       };
       Object.assign(counts, { ingested: 0, unreadableLines: 0, quarantined: 0, gaps: 0 });
       return report;
@@ -137,6 +139,11 @@ export async function openStore(parts: StoreParts): Promise<Store> {
       lock?.release();
     },
   };
+}
+
+function oldestOf(files: readonly StoredFile[], inWalMs: number | undefined): number | undefined {
+  const oldest = files.reduce((least, { min }) => Math.min(least, min / 1000), inWalMs ?? Number.POSITIVE_INFINITY);
+  return Number.isFinite(oldest) ? oldest : undefined;
 }
 
 const nothingTaken: Quarantine = { take: async () => {}, takeLines: async () => {}, removeBefore: async () => {} };
