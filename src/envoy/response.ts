@@ -5,6 +5,7 @@ import type { JsonObject } from '../model/json.ts';
 import type { PassOn } from '../model/pass-on.ts';
 import type { RefusalReason } from '../model/reasons.ts';
 import { structOf } from './struct.ts';
+import { templateOf } from './template.ts';
 import { message, messageField, numberField, stringField } from './writer.ts';
 
 /*
@@ -18,6 +19,10 @@ const RETRY_AFTER_SECONDS = '1';
 export function writeResponse({ decisionId, outcome, dryRun, passOn }: Answer): Buffer {
   if (outcome.kind === 'refusal') return refusal(outcome.reason, decisionId);
   const { decision } = outcome;
+  if (decision.shape === 'boolean' && passOn === undefined) {
+    if (decision.allowed) return allowed(decisionId);
+    if (!dryRun) return denied(decisionId);
+  }
   const metadata = metadataField({ ...decision.dynamicMetadata, decision_id: decisionId });
   const changes = passOn === undefined ? [] : changesOf(passOn);
   if (decision.allowed) {
@@ -45,18 +50,20 @@ const changesOf = ({ headersToSet, headersToRemove, queryParametersToRemove }: P
 ];
 
 /** What Postern refuses itself: a category and the decision's id, never a detail. */
-export function refusal(reason: RefusalReason, decisionId: string): Buffer {
+export const refusal = (reason: RefusalReason, decisionId: string): Buffer => refused[reason](decisionId);
+
+function makeRefusal(reason: RefusalReason, decisionId: string): Buffer {
   const { grpc, http, category } = refusals[reason];
   const headers: HeaderToSet[] = [{ name: 'content-type', value: 'application/json' }];
   if (http === 401) headers.push({ name: 'www-authenticate', value: challengeOf(reason) });
   if (http === 429 || http === 503) headers.push({ name: 'retry-after', value: RETRY_AFTER_SECONDS });
   const body = JSON.stringify({ error: category, decision_id: decisionId });
-  const denied = message(
+  const content = message(
     messageField(1, numberField(1, http)),
     ...headers.map((header) => headerField(2, header)),
     stringField(3, body),
   );
-  return message(denying(grpc), messageField(2, denied), metadataField({ decision_id: decisionId }));
+  return message(denying(grpc), messageField(2, content), metadataField({ decision_id: decisionId }));
 }
 
 /** RFC 6750 section 3.1: without credentials there is nothing to say about them. */
@@ -68,6 +75,13 @@ const denying = (code: Exclude<(typeof grpcCode)[keyof typeof grpcCode], 0>): Bu
   messageField(1, numberField(1, code));
 
 const metadataField = (metadata: JsonObject): Buffer => messageField(4, structOf(metadata));
+
+/** The answers to what most policies say, and to what none is asked about. */
+const allowed = templateOf((id) => message(allowing, metadataField({ decision_id: id })));
+const denied = templateOf((id) => message(denying(grpcCode.PERMISSION_DENIED), metadataField({ decision_id: id })));
+const refused = Object.fromEntries(
+  Object.keys(refusals).map((reason) => [reason, templateOf((id) => makeRefusal(reason as RefusalReason, id))]),
+) as { readonly [reason in RefusalReason]: (decisionId: string) => Buffer };
 
 const okFields = (decision: Decision): readonly Buffer[] => [
   ...decision.headers.map((header) => headerField(2, header)),

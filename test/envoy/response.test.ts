@@ -42,6 +42,36 @@ describe('each refusal', () => {
   }
 });
 
+describe('each answer', () => {
+  const other = '01a20d3d-b29a-7549-8aa6-0123456789ab';
+  const outcomes: readonly Answer['outcome'][] = [
+    ...refusalReasons.map((reason) => refuse(reason)),
+    ...[verdict(true), verdict(false), verdict({ allowed: true }), verdict({ allowed: false })],
+  ];
+
+  test('has the id of its own decision, and no other one, also when its like was given before', () => {
+    for (const outcome of outcomes) {
+      const first = writeResponse(answer(outcome));
+      const second = writeResponse({ ...answer(outcome), decisionId: other });
+      for (const [bytes, own, foreign] of [
+        [first, decisionId, other],
+        [second, other, decisionId],
+      ] as const) {
+        assert.equal(fromBinary(CheckResponseSchema, bytes).dynamicMetadata?.['decision_id'], own);
+        assert.ok(!bytes.includes(foreign));
+      }
+      assert.equal(second.toString('latin1').replaceAll(other, decisionId), first.toString('latin1'));
+    }
+  });
+
+  test('has an id of any length', () => {
+    for (const outcome of outcomes) {
+      const bytes = writeResponse({ ...answer(outcome), decisionId: 'short' });
+      assert.equal(fromBinary(CheckResponseSchema, bytes).dynamicMetadata?.['decision_id'], 'short');
+    }
+  });
+});
+
 describe('a verdict', () => {
   test('of a boolean says only its status', () => {
     assert.deepEqual(readResponse(writeResponse(answer(verdict(true)))), { status: {}, dynamicMetadata: {} });
