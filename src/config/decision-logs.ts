@@ -4,4 +4,3 @@ import { flag, section } from './kinds.ts';
 export const decisionLogs = section({
   console: flag('Write each decision to standard output.', false),
 });
-

@@ -9,6 +9,22 @@ export type StoreCounts = {
   readonly files: number;
   readonly bytes: number;
   readonly walBytes: number;
+  /** Undefined without an archive. */
+  readonly archive: ArchiveReport | undefined;
+};
+
+/** The same of the archive. */
+export type ArchiveReport = {
+  /** Files that were archived, and their size. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly failures: number;
+  /** Files that were removed before they were archived. */
+  readonly lost: number;
+  /** Age of the oldest decision that is not archived; 0 when there is none. */
+  readonly lagSeconds: number;
+  /** Why the last file could not be archived; null when it was. */
+  readonly problem: string | null;
 };
 
 export type StoreMetrics = {
@@ -22,6 +38,7 @@ export type StoreMetrics = {
 /** Made when the store is used first: where there is none, there are no metrics of it. */
 export function createStoreMetrics(registry: Registry): StoreMetrics {
   let made: ReturnType<typeof makeMetrics> | undefined;
+  let archive: ReturnType<typeof makeArchiveMetrics> | undefined;
   const get = (): ReturnType<typeof makeMetrics> => {
     made ??= makeMetrics(registry);
     return made;
@@ -36,16 +53,46 @@ export function createStoreMetrics(registry: Registry): StoreMetrics {
       files.set(counts.files);
       bytes.set(counts.bytes);
       wal.set(counts.walBytes);
+      if (counts.archive === undefined) return;
+      archive ??= makeArchiveMetrics(registry);
+      archive.files.inc(counts.archive.files);
+      archive.bytes.inc(counts.archive.bytes);
+      archive.failures.inc(counts.archive.failures);
+      archive.lost.inc(counts.archive.lost);
+      archive.lag.set(counts.archive.lagSeconds);
     },
     storeRestarted: () => get().restarts.inc(),
     statementEnded: () => get().ended.inc(),
   };
 }
 
-function makeMetrics(registry: Registry) {
+function makersIn(registry: Registry) {
   const registers = [registry];
-  const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
-  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
+  return {
+    counter: (name: string, help: string): Counter => new Counter({ name, help, registers }),
+    gauge: (name: string, help: string): Gauge => new Gauge({ name, help, registers }),
+  };
+}
+
+function makeArchiveMetrics(registry: Registry) {
+  const { counter, gauge } = makersIn(registry);
+  return {
+    files: counter('postern_store_archived_files_total', 'Parquet files that were archived.'),
+    bytes: counter('postern_store_archived_bytes_total', 'Size of the Parquet files that were archived.'),
+    failures: counter('postern_store_archive_failures_total', 'Attempts to archive a file that failed.'),
+    lost: counter(
+      'postern_store_archive_lost_files_total',
+      'Parquet files that were removed before they were archived.',
+    ),
+    lag: gauge(
+      'postern_store_archive_lag_seconds',
+      'Age of the oldest decision that is not archived; 0 when there is none.',
+    ),
+  };
+}
+
+function makeMetrics(registry: Registry) {
+  const { counter, gauge } = makersIn(registry);
   return {
     ingested: counter('postern_store_decisions_total', 'Decisions that were taken into the store.'),
     lines: counter('postern_store_unreadable_lines_total', 'Lines of the write-ahead log that are torn or no JSON.'),

@@ -27,8 +27,9 @@ export function createKeptDecisions(
 ): KeptDecisions | undefined {
   const config = settings.config.postern.store;
   if (config === undefined) return undefined;
-  const { log, logging, spawnStore } = settings;
-  const store = createStore({ config, log, logging, spawnStore, clock, metrics, readOnly: false });
+  const { log, logging, spawnStore, env } = settings;
+  const archive = { s3: settings.config.postern.s3, env };
+  const store = createStore({ config, log, logging, spawnStore, clock, metrics, archive, readOnly: false });
   return {
     part: store.part,
     api: {
