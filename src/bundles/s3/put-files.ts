@@ -26,7 +26,7 @@ export function putFilesTo(
         Body: bytes,
         ContentType: 'application/vnd.apache.parquet',
       });
-      const totalMs = Math.min(limits.totalMs, LEAST_MS + bytes.length / BYTES_PER_MS);
+      const totalMs = Math.min(limits.totalMs, LEAST_MS + Math.ceil(bytes.length / BYTES_PER_MS));
       await withDeadline(totalMs, signal, (ends) => client.send(command, { abortSignal: ends }));
     } catch (error) {
       throw explainS3({ bucket, key }, 'write', error);
