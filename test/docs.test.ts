@@ -34,7 +34,13 @@ test('docs/decision-queries.md has the columns of the table, and no others', () 
 test('docs/decision-archive.md declares the columns of the files, and asks each engine the same', () => {
   const blocks = [...read('docs/decision-archive.md').matchAll(/```sql [a-z]+\n(.*?)```/gs)].map(([, sql = '']) => sql);
   const declared = [...blocks.join().matchAll(/^ {2}`?([a-z_]+)`? (timestamp|string|int|bigint),?$/gm)];
-  const types = { TIMESTAMPTZ: 'timestamp', VARCHAR: 'string', JSON: 'string', INTEGER: 'int', BIGINT: 'bigint' } as const;
+  const types = {
+    TIMESTAMPTZ: 'timestamp',
+    VARCHAR: 'string',
+    JSON: 'string',
+    INTEGER: 'int',
+    BIGINT: 'bigint',
+  } as const;
   const typeOf = (name: ColumnName): string => types[columnType(name)];
   assert.deepEqual(
     declared.map(([, name, type]) => `${name} ${type}`),

@@ -25,16 +25,21 @@ const into =
   async (key, bytes) =>
     void objects.set(key, bytes);
 
-type Options = { readonly afterSeconds?: number; readonly retentionBytes?: number; readonly archived?: boolean };
+type Options = {
+  readonly afterSeconds?: number;
+  readonly retentionBytes?: number;
+  readonly archived?: boolean;
+  readonly readOnly?: boolean;
+};
 
 async function open(scope: Scope, folder: string, putObject: PutObject, options: Options = {}): Promise<Opened> {
   const told: string[] = [];
   const tell = (facts: object, message: string): void => void told.push(`${message} ${JSON.stringify(facts)}`);
-  const { afterSeconds = 300, retentionBytes = 1e12, archived = true } = options;
+  const { afterSeconds = 300, retentionBytes = 1e12, archived = true, readOnly = false } = options;
   const store = await openStore({
     settings: {
       ...{ path: folder, retentionHours: 168, retentionBytes, memoryBytes: 268_435_456, timeoutMs: 2000 },
-      ...{ readOnly: false, logging: { level: 'error', format: 'json' } },
+      ...{ readOnly, logging: { level: 'error', format: 'json' } },
       ...(archived
         ? { archive: { bucket: 'b', prefix: 'fleet/one', afterSeconds, s3: { force_path_style: true } } }
         : {}),
@@ -120,6 +125,17 @@ test('a store without an archive has no list, and says nothing of one', async (c
   const store = await open(context, folder, into(new Map()), { archived: false });
   assert.equal(store.report().archive, undefined);
   await store.stop();
+  assert.ok(!existsSync(join(folder, 'archive.json')));
+});
+
+test('a store that is opened for reading archives nothing', async (context) => {
+  const folder = scratchFolder(context);
+  filled(folder);
+  const objects: Objects = new Map();
+  const store = await open(context, folder, into(objects), { readOnly: true });
+  assert.equal(store.report().archive, undefined);
+  await store.stop();
+  assert.equal(objects.size, 0);
   assert.ok(!existsSync(join(folder, 'archive.json')));
 });
 
