@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { systemClock } from '../lib/clock.ts';
 
 /** Counts since the last report, and what there is now. Sizes in bytes. */
 export type StoreCounts = {
@@ -13,7 +14,7 @@ export type StoreCounts = {
   readonly archive: ArchiveReport | undefined;
 };
 
-/** The same of the archive. */
+/** The same of the archive. Times in ms since the epoch. */
 export type ArchiveReport = {
   /** Files that were archived, and their size. */
   readonly files: number;
@@ -21,11 +22,24 @@ export type ArchiveReport = {
   readonly failures: number;
   /** Files that were removed before they were archived. */
   readonly lost: number;
-  /** Age of the oldest decision that is not archived; 0 when there is none. */
-  readonly lagSeconds: number;
+  readonly atMs: number;
+  /** When the oldest decision was made that is not archived; null when there is none. */
+  readonly waitingSinceMs: number | null;
   /** Why the last file could not be archived; null when it was. */
   readonly problem: string | null;
 };
+
+/** Reports come twice a second. */
+const SILENT_MS = 10_000;
+
+/**
+ * Age of the oldest decision that is not archived, seconds; 0 when there is none. While the store is silent, nothing counts
+ * as archived that came later.
+ */
+export function archiveLag({ atMs, waitingSinceMs }: ArchiveReport, nowMs: number): number {
+  const sinceMs = waitingSinceMs ?? (nowMs - atMs > SILENT_MS ? atMs : nowMs);
+  return Math.max(0, nowMs - sinceMs) / 1000;
+}
 
 export type StoreMetrics = {
   readonly storeReported: (counts: StoreCounts) => void;
@@ -38,7 +52,7 @@ export type StoreMetrics = {
 /** Made when the store is used first: where there is none, there are no metrics of it. */
 export function createStoreMetrics(registry: Registry): StoreMetrics {
   let made: ReturnType<typeof makeMetrics> | undefined;
-  let archive: ReturnType<typeof makeArchiveMetrics> | undefined;
+  let madeArchive: ReturnType<typeof makeArchiveMetrics> | undefined;
   const get = (): ReturnType<typeof makeMetrics> => {
     made ??= makeMetrics(registry);
     return made;
@@ -54,12 +68,8 @@ export function createStoreMetrics(registry: Registry): StoreMetrics {
       bytes.set(counts.bytes);
       wal.set(counts.walBytes);
       if (counts.archive === undefined) return;
-      archive ??= makeArchiveMetrics(registry);
-      archive.files.inc(counts.archive.files);
-      archive.bytes.inc(counts.archive.bytes);
-      archive.failures.inc(counts.archive.failures);
-      archive.lost.inc(counts.archive.lost);
-      archive.lag.set(counts.archive.lagSeconds);
+      madeArchive ??= makeArchiveMetrics(registry);
+      madeArchive(counts.archive);
     },
     storeRestarted: () => get().restarts.inc(),
     statementEnded: () => get().ended.inc(),
@@ -74,20 +84,27 @@ function makersIn(registry: Registry) {
   };
 }
 
-function makeArchiveMetrics(registry: Registry) {
-  const { counter, gauge } = makersIn(registry);
-  return {
-    files: counter('postern_store_archived_files_total', 'Parquet files that were archived.'),
-    bytes: counter('postern_store_archived_bytes_total', 'Size of the Parquet files that were archived.'),
-    failures: counter('postern_store_archive_failures_total', 'Attempts to archive a file that failed.'),
-    lost: counter(
-      'postern_store_archive_lost_files_total',
-      'Parquet files that were removed before they were archived.',
-    ),
-    lag: gauge(
-      'postern_store_archive_lag_seconds',
-      'Age of the oldest decision that is not archived; 0 when there is none.',
-    ),
+function makeArchiveMetrics(registry: Registry): (report: ArchiveReport) => void {
+  const { counter } = makersIn(registry);
+  const files = counter('postern_store_archived_files_total', 'Parquet files that were archived.');
+  const bytes = counter('postern_store_archived_bytes_total', 'Size of the Parquet files that were archived.');
+  const failures = counter('postern_store_archive_failures_total', 'Attempts to archive a file that failed.');
+  const lost = counter('postern_store_archive_lost_files_total', 'Files that were removed before they were archived.');
+  let last: ArchiveReport | undefined;
+  new Gauge({
+    name: 'postern_store_archive_lag_seconds',
+    help: 'Age of the oldest decision that is not archived; 0 when there is none.',
+    registers: [registry],
+    collect() {
+      if (last !== undefined) this.set(archiveLag(last, systemClock.wallMs()));
+    },
+  });
+  return (report) => {
+    last = report;
+    files.inc(report.files);
+    bytes.inc(report.bytes);
+    failures.inc(report.failures);
+    lost.inc(report.lost);
   };
 }
 

@@ -10,7 +10,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Part } from '../../lib/lifecycle.ts';
 import { messageOf } from '../../lib/message.ts';
 import { uuid7 } from '../../lib/uuid7.ts';
-import type { ArchiveReport, StoreCounts, StoreMetrics } from '../../telemetry/store-metrics.ts';
+import { type ArchiveReport, archiveLag, type StoreCounts, type StoreMetrics } from '../../telemetry/store-metrics.ts';
 import { keepChild } from './kept-child.ts';
 import { sdkEnv } from './sdk-env.ts';
 import { createStatements } from './statements.ts';
@@ -138,7 +138,7 @@ export function createStore(parts: StoreParts): DecisionStore {
     status: () => ({
       ...{ path: settings.path, open: child.channel() !== undefined },
       ...(report === undefined ? {} : { files: report.files, bytes: report.bytes, wal_bytes: report.walBytes }),
-      ...(archives ? { archive: { address: config.archive, ...archiveStatus(report?.archive) } } : {}),
+      ...(archives ? { archive: { address: config.archive, ...archiveStatus(report?.archive, clock.wallMs()) } } : {}),
     }),
   };
 }
@@ -148,5 +148,5 @@ type Following = {
   readonly take: (events: readonly string[], left: number) => Promise<void>;
 };
 
-const archiveStatus = (report: ArchiveReport | undefined): object =>
-  report === undefined ? {} : { lag_seconds: report.lagSeconds, problem: report.problem };
+const archiveStatus = (report: ArchiveReport | undefined, nowMs: number): object =>
+  report === undefined ? {} : { lag_seconds: archiveLag(report, nowMs), problem: report.problem };

@@ -72,9 +72,9 @@ export async function openUpkeep(parts: UpkeepParts): Promise<Upkeep> {
       const gone = expired(catalog.files(), limits, clock.wallMs() * 1000);
       removeExpired(catalog, gone);
       archive?.forget(gone);
-      await list.keepOnly(new Set(catalog.files().map(({ name }) => name)));
       await removeMarkers(folders.wal);
       await quarantine.removeBefore(clock.wallMs() - settings.retentionHours * HOUR_MS);
+      await list.keepOnly(new Set(catalog.files().map(({ name }) => name)));
       await archive?.choose();
       const mergeables = catalog.files().filter(({ name }) => list.stateOf(name) === undefined);
       const chosen = mergeable(mergeables, clock.wallMs());

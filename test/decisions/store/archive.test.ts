@@ -6,7 +6,7 @@ import { createFollowers } from '../../../src/decisions/query/followers.ts';
 import type { PutObject } from '../../../src/decisions/store/archive/archive.ts';
 import { openStore, type Store } from '../../../src/decisions/store/store.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
-import type { ArchiveReport } from '../../../src/telemetry/store-metrics.ts';
+import { type ArchiveReport, archiveLag } from '../../../src/telemetry/store-metrics.ts';
 import { archivedIds } from '../../support/archived.ts';
 import { eventually } from '../../support/process.ts';
 import type { Scope } from '../../support/scope.ts';
@@ -88,7 +88,7 @@ test('files that are old enough are merged and archived, by date and hour', asyn
   const ids = filled(folder);
   const objects: Objects = new Map();
   const store = await open(context, folder, into(objects));
-  await eventually(async () => (store.total().lagSeconds === 0 ? true : undefined));
+  await eventually(async () => (store.total().waitingSinceMs === null ? true : undefined));
   const at = new Date(EARLIER).toISOString();
   const [key = '', ...others] = objects.keys();
   assert.deepEqual(others, []);
@@ -111,7 +111,7 @@ test('those that are not are archived when the store stops, and lag until then',
   const ids = filled(folder, { nowMs: Date.now() - 20_000 });
   const objects: Objects = new Map();
   const store = await open(context, folder, into(objects));
-  const { lagSeconds } = store.total();
+  const lagSeconds = archiveLag(store.total(), Date.now());
   assert.ok(lagSeconds >= 20 && lagSeconds < 60, String(lagSeconds));
   assert.equal(objects.size, 0);
   await store.stop();
@@ -139,6 +139,16 @@ test('a store that is opened for reading archives nothing', async (context) => {
   assert.ok(!existsSync(join(folder, 'archive.json')));
 });
 
+test('the lag grows while nobody reports', () => {
+  const report = { files: 0, bytes: 0, failures: 0, lost: 0, problem: null, atMs: 100_000 };
+  const lag = (waitingSinceMs: number | null, nowMs: number): number =>
+    archiveLag({ ...report, waitingSinceMs }, nowMs);
+  assert.equal(lag(null, 100_500), 0);
+  assert.equal(lag(null, 160_000), 60);
+  assert.equal(lag(90_000, 160_000), 70);
+  assert.equal(lag(170_000, 160_000), 0);
+});
+
 describe('a store that ended', () => {
   type Images = { readonly before: string; readonly after: string };
 
@@ -160,7 +170,7 @@ describe('a store that ended', () => {
   async function goesOn(scope: Scope, folder: string, objects: Objects, ids: readonly string[]): Promise<void> {
     const more = filled(folder, { token: '0000000e' });
     const store = await open(scope, folder, into(objects));
-    await eventually(async () => (store.total().lagSeconds === 0 ? true : undefined));
+    await eventually(async () => (store.total().waitingSinceMs === null ? true : undefined));
     await store.stop();
     assert.deepEqual(await archivedIds(scope, objects), [...ids, ...more].sort());
   }
@@ -231,13 +241,13 @@ describe('an archive that fails', () => {
       if (++failures <= 2) throw new Error('s3://b/fleet: access denied');
       objects.set(key, bytes);
     });
-    const { problem, lagSeconds } = await eventually(async () => {
+    const { problem, waitingSinceMs } = await eventually(async () => {
       const report = store.total();
       return report.failures > 0 ? report : undefined;
     });
     assert.match(problem ?? '', /access denied/);
-    assert.ok(lagSeconds > HOUR_MS / 1000);
-    await eventually(async () => (store.total().lagSeconds === 0 ? true : undefined));
+    assert.equal(waitingSinceMs, EARLIER);
+    await eventually(async () => (store.total().waitingSinceMs === null ? true : undefined));
     assert.deepEqual(await archivedIds(context, objects), ids);
     assert.equal(store.total().failures, 2);
     assert.equal(store.total().problem, null);
@@ -264,7 +274,7 @@ describe('an archive that fails', () => {
       }
       objects.set(key, bytes);
     });
-    await eventually(async () => (store.total().lagSeconds === 0 ? true : undefined));
+    await eventually(async () => (store.total().waitingSinceMs === null ? true : undefined));
     assert.deepEqual(order, ['first', 'second', 'first']);
     assert.deepEqual(await archivedIds(context, objects), ids.sort());
   });
@@ -296,7 +306,7 @@ describe('an archive that fails', () => {
     const store = await open(context, folder, down, { retentionBytes: 1 });
     assert.equal(store.total().lost, 1);
     assert.match(store.told.join(), /removed before they were archived \{"files":1,"decisions":40\}/);
-    assert.equal(store.total().lagSeconds, 0);
+    assert.equal(store.total().waitingSinceMs, null);
     await store.stop();
     assert.deepEqual(listed(folder), { chosen: [], archived: [] });
   });

@@ -75,7 +75,7 @@ export function createArchive(parts: ArchiveParts): Archive {
       if (!catalog.files().some(({ name }) => name === file.name)) return lose([file]);
       if (clock.monotonicMs() - toldMs < TELL_EVERY_MS) return;
       toldMs = clock.monotonicMs();
-      log.error({ cause: problem, lag_seconds: lagSeconds() }, 'decisions cannot be archived; it is tried again');
+      log.error({ cause: problem }, 'decisions cannot be archived; it is tried again');
     },
   });
 
@@ -86,10 +86,10 @@ export function createArchive(parts: ArchiveParts): Archive {
     log.error({ files: files.length, decisions }, 'decisions had to be removed before they were archived');
   }
 
-  function lagSeconds(): number {
+  function waitingSinceMs(): number | null {
     const missing = catalog.files().filter(({ name }) => list.stateOf(name) !== 'archived');
     const created = [...missing.map(({ name }) => name), ...parts.unstored()].map(createdAt);
-    return Math.max(0, clock.wallMs() - Math.min(...created, Number.POSITIVE_INFINITY)) / 1000;
+    return created.length === 0 ? null : created.reduce((a, b) => Math.min(a, b));
   }
 
   /** Whether something was merged, so that there may be more. */
@@ -109,7 +109,7 @@ export function createArchive(parts: ArchiveParts): Archive {
     choose: async () => void (await choose(clock.wallMs() - parts.afterMs)),
     forget: (gone) => lose(gone.filter(({ name }) => list.stateOf(name) !== 'archived' && name !== uploads.underWay())),
     report: () => {
-      const report = { ...counts, lagSeconds: lagSeconds(), problem };
+      const report = { ...counts, atMs: clock.wallMs(), waitingSinceMs: waitingSinceMs(), problem };
       Object.assign(counts, { files: 0, bytes: 0, failures: 0, lost: 0 });
       return report;
     },

@@ -29,8 +29,8 @@ export function startUploads({ waiting, upload, onFailure }: UploadParts): Uploa
   let failures = 0;
   let finishing = false;
   let underWay: string | undefined;
-  let idle: (() => void) | undefined;
-  let retry: (() => void) | undefined;
+  let goOn: (() => void) | undefined;
+  let isIdle = false;
 
   function next(): StoredFile | undefined {
     const files = waiting();
@@ -56,37 +56,36 @@ export function startUploads({ waiting, upload, onFailure }: UploadParts): Uploa
     }
   }
 
+  /** Without a time: until there is something to do. */
+  function pause(ms?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
+      isIdle = ms === undefined;
+      goOn = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   async function run(): Promise<void> {
     while (!end.signal.aborted) {
       const file = next();
-      if (file !== undefined) {
-        if (await attempt(file)) continue;
-        if (finishing) return;
-        const delay = backoffMs(failures - 1, RETRY_BASE_MS, RETRY_CAP_MS, Math.random);
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, delay);
-          retry = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-        });
-      } else {
-        if (finishing) return;
-        await new Promise<void>((resolve) => {
-          idle = resolve;
-        });
-      }
+      if (file !== undefined && (await attempt(file))) continue;
+      if (finishing) return;
+      await pause(file === undefined ? undefined : backoffMs(failures - 1, RETRY_BASE_MS, RETRY_CAP_MS, Math.random));
     }
   }
   const running = run();
 
   return {
-    wake: () => idle?.(),
+    wake: () => {
+      if (isIdle) goOn?.();
+    },
     underWay: () => underWay,
     finish: async (withinMs) => {
       finishing = true;
-      idle?.();
-      retry?.();
+      goOn?.();
       await within(running, withinMs);
       end.abort();
       await running;
