@@ -56,7 +56,8 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
     onReadiness: changed,
   };
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
-  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale, changed);
+  const kept = createKeptDecisions(settings, metrics, clock);
+  const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale, changed, kept?.bundles);
   const status = createStatus({ config, instanceId: basics.instanceId, log, metrics, front, source, discovery });
   metrics.observe({
     isReady: front.isReady,
@@ -65,7 +66,6 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
     bundleAges: source.ages,
     discovery,
   });
-  const kept = createKeptDecisions(settings, metrics, clock);
   const apiParts: ApiParts = {
     pin: front.pin,
     isReady: front.isReady,

@@ -1,6 +1,7 @@
 import { createOneByOne } from '../lib/one-by-one.ts';
 import type { Module } from './bundle.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
+import type { RetainedBundles } from './retained.ts';
 import type { SignedVersion } from './rollback.ts';
 
 /** All bundles as one policy. */
@@ -9,6 +10,8 @@ export type Policy = {
   /** All of the data, as JSON text in UTF-8. */
   readonly data: Uint8Array;
   readonly revisions: { readonly [bundle: string]: string };
+  /** Of the versions (SHA-256, hex): the same digest, the same policy and data. */
+  readonly digests: { readonly [bundle: string]: string };
 };
 
 /** A new version of one bundle, and how it is to be read. */
@@ -31,6 +34,8 @@ export type ActivationParts = {
   readonly nowMs: () => number;
   /** What served under these names before there was this activation. */
   readonly signedBefore?: ((name: string) => SignedVersion | undefined) | undefined;
+  /** Keeps what decisions are made with; left out: nobody wants to know it later. */
+  readonly retained?: Pick<RetainedBundles, 'keep' | 'activated'> | undefined;
 };
 
 export type Activated = {
@@ -49,7 +54,8 @@ export type Activation = {
 };
 
 /** One activation at a time: read and merge, prepare away from the requests, then replace one reference. */
-export function createActivation({ names, read, prepare, nowMs, signedBefore }: ActivationParts): Activation {
+export function createActivation(parts: ActivationParts): Activation {
+  const { names, read, prepare, nowMs, signedBefore, retained } = parts;
   let accepted: ReadonlyMap<string, ReadBundle> = new Map();
   const inTurn = createOneByOne();
   const waiting = new Set<string>();
@@ -58,7 +64,7 @@ export function createActivation({ names, read, prepare, nowMs, signedBefore }: 
     const isComplete = names.every((needed) => needed === name || accepted.has(needed));
     const others = new Map([...accepted].filter(([other]) => other !== name));
     const beganMs = nowMs();
-    const { kind, bundle, merged } = await read({
+    const { kind, bundle, packed, merged } = await read({
       ...offer,
       name,
       current: accepted.get(name),
@@ -67,7 +73,10 @@ export function createActivation({ names, read, prepare, nowMs, signedBefore }: 
     });
     const readMs = nowMs();
     const next = new Map(accepted).set(name, bundle);
-    if (merged !== undefined) await (await prepare(policyOf(next, merged))).commit();
+    const archive = packed ?? ('archive' in offer.content ? offer.content.archive : undefined);
+    if (archive !== undefined)
+      await retained?.keep({ ...bundle.origin, bundle: name, revision: bundle.revision }, archive);
+    if (merged !== undefined) await serve(next, merged, new Set([...waiting, name]));
     accepted = next;
     waiting.add(name);
     const took = { readMs: readMs - beganMs, prepareMs: merged === undefined ? undefined : nowMs() - readMs };
@@ -75,6 +84,18 @@ export function createActivation({ names, read, prepare, nowMs, signedBefore }: 
     const fresh = [...waiting].map((each) => [each, next.get(each)?.revision ?? ''] as const);
     waiting.clear();
     return { kind, took, fresh: new Map(fresh) };
+  }
+
+  /** `fresh`: the bundles whose versions have not served before. */
+  async function serve(
+    all: ReadonlyMap<string, ReadBundle>,
+    data: Uint8Array,
+    fresh: ReadonlySet<string>,
+  ): Promise<void> {
+    const prepared = await prepare(policyOf(all, data));
+    // Before the first decision is made with them.
+    await retained?.activated([...fresh].flatMap((name) => all.get(name)?.origin.digest ?? []));
+    await prepared.commit();
   }
 
   return {
@@ -89,4 +110,5 @@ const policyOf = (bundles: ReadonlyMap<string, ReadBundle>, data: Uint8Array): P
   ),
   data,
   revisions: Object.fromEntries([...bundles].map(([name, { revision }]) => [name, revision])),
+  digests: Object.fromEntries([...bundles].map(([name, { origin }]) => [name, origin.digest])),
 });

@@ -25,6 +25,7 @@ export type BundlesOptions = PolledOptions & {
   readonly maxAgeMs: number | undefined;
   /** What served under these names under another configuration. */
   readonly signedBefore?: ActivationParts['signedBefore'];
+  readonly retained?: ActivationParts['retained'];
   /** For the bundles that are to be kept (`persist`). */
   readonly store: BundleStore;
   /** Bundles from the command line: read once, and needed for a start. */
@@ -79,6 +80,7 @@ export function createBundles(options: BundlesOptions): Bundles {
     prepare: options.prepare,
     nowMs: clock.monotonicMs,
     signedBefore: options.signedBefore,
+    retained: options.retained,
   });
   const freshness = createFreshness({ names: Object.keys(config), ...options });
   const now = (): string => new Date(clock.wallMs()).toISOString();

@@ -6,18 +6,21 @@ const NAME_BYTES = 100;
 /** As opa packs bundles. */
 const MODE = 0o600;
 
+/** Files to a gzipped tar archive. */
+export const pack = (files: BundleFiles): Buffer => gzipSync(tarOf(files), { level: 9 });
+
 /**
- * Files to a gzipped tar archive (POSIX pax, "ustar Interchange Format"), in the order of their names and without times,
+ * Files to a tar archive (POSIX pax, "ustar Interchange Format"), in the order of their names and without times,
  * owners or anything else of this machine. They get a leading slash, as opa gives it: it looks for the modules under the
  * names that the manifest has.
  */
-export function pack(files: BundleFiles): Buffer {
+export function tarOf(files: BundleFiles): Buffer {
   const names = [...files.keys()].sort();
   const entries = names.flatMap((name) => [
     ...longName(`/${name}`),
     ...entry(`/${name}`, '0', files.get(name) ?? Buffer.alloc(0)),
   ]);
-  return gzipSync(Buffer.concat([...entries, Buffer.alloc(2 * BLOCK)]), { level: 9 });
+  return Buffer.concat([...entries, Buffer.alloc(2 * BLOCK)]);
 }
 
 /** A pax header for a name that an entry's own has no room for: `LENGTH path=NAME\n`. */

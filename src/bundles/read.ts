@@ -4,6 +4,8 @@ import type { Bundle } from './bundle.ts';
 import { applyDelta } from './delta.ts';
 import { mergeBundles } from './merge.ts';
 import { openBundle } from './open.ts';
+import { originOf } from './origin.ts';
+import { tarOf } from './pack.ts';
 import type { Read, ReadBundle, ReadTask } from './reader.ts';
 import { refuseRollback, signedVersionOf } from './rollback.ts';
 import { filesOf } from './unpack.ts';
@@ -16,17 +18,19 @@ export async function readAndMerge(task: ReadTask): Promise<Read> {
   const before = current?.signed ?? task.signedBefore;
   if (!task.allowRollback) refuseRollback(before, signed);
   const bundle = opened.kind === 'delta' ? applyDelta(withData(current), opened.delta) : opened.bundle;
+  const archive = 'archive' in content ? content.archive : tarOf(content.files);
   const read: ReadBundle = {
     ...bundle,
     modules: bundle.modules.map((module) => ({ ...module, wasm: sharedCopy(module.wasm) })),
     data: sharedText(bundle.data),
     signed: signed ?? before,
+    origin: originOf(archive, opened.kind === 'delta' ? current?.origin : undefined),
   };
-  const { kind } = opened;
-  if (others === undefined) return { kind, bundle: read, merged: undefined };
+  const common = { kind: opened.kind, bundle: read, packed: 'archive' in content ? undefined : sharedCopy(archive) };
+  if (others === undefined) return { ...common, merged: undefined };
   const all = new Map([...others].map(([other, { roots, data }]) => [other, { roots, data: parsed(data) }]));
   const merged = mergeBundles(all.set(name, bundle));
-  return { kind, bundle: read, merged: others.size === 0 ? read.data : sharedText(merged) };
+  return { ...common, merged: others.size === 0 ? read.data : sharedText(merged) };
 }
 
 const withData = (bundle: ReadBundle | undefined): Bundle | undefined =>

@@ -4,6 +4,7 @@ import { copyInTurns } from '../lib/in-turns.ts';
 import type { JsonObject } from '../model/json.ts';
 import type { Module } from './bundle.ts';
 import { BundleError } from './error.ts';
+import type { Origin } from './origin.ts';
 import type { SignedVersion } from './rollback.ts';
 import type { Content } from './unpack.ts';
 import type { Verification } from './verification.ts';
@@ -24,6 +25,7 @@ export type ReadBundle = {
   readonly metadata: JsonObject;
   /** What its next versions are held against; undefined while none was signed. */
   readonly signed: SignedVersion | undefined;
+  readonly origin: Origin;
 };
 
 export type ReadTask = {
@@ -47,6 +49,8 @@ export type ReadTask = {
 export type Read = {
   readonly kind: 'snapshot' | 'delta';
   readonly bundle: ReadBundle;
+  /** A folder's files as a tar archive; undefined for what came as one. */
+  readonly packed: Uint8Array | undefined;
   /** The data of all, as JSON text in UTF-8; undefined when there was nothing to merge with yet. */
   readonly merged: Uint8Array | undefined;
 };

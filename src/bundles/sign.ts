@@ -1,6 +1,6 @@
-import { constants, type KeyObject, sign } from 'node:crypto';
+import { sign } from 'node:crypto';
 import type { SigningKey } from '../lib/private-key.ts';
-import type { SignatureAlgorithm } from '../lib/public-key.ts';
+import { jwsParameters, type SignatureAlgorithm } from '../lib/public-key.ts';
 import { PATCH } from './bundle.ts';
 import { digestOf, isDocument } from './digest.ts';
 import { baseName, createDocuments } from './documents.ts';
@@ -40,24 +40,15 @@ export function signFiles(given: BundleFiles, signing: Signing, nowMs: number): 
   // OPA had the key's id among the claims once, and still looks there.
   const claims = { files: listed, iat: Math.floor(nowMs / 1000), iss: issuer, scope, keyid: keyId };
   const signed = `${encoded(header)}.${encoded(claims)}`;
-  const token = `${signed}.${signatureOf(signed, key.key, algorithm)}`;
+  const { digest, options } = jwsParameters(algorithm);
+  const signature = sign(digest, Buffer.from(signed), { key: key.key, ...options });
+  const token = `${signed}.${signature.toString('base64url')}`;
   const result = new Map(files).set(SIGNATURES, Buffer.from(JSON.stringify({ signatures: [token] })));
   requireGood(result, signing, nowMs);
   return result;
 }
 
 const encoded = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
-
-/** RFC 7518 section 3.3 to 3.5, RFC 8037 section 3.1. */
-function signatureOf(text: string, key: KeyObject, algorithm: SignatureAlgorithm): string {
-  const digest = algorithm === 'EdDSA' ? null : `sha${algorithm.slice(2)}`;
-  const options = algorithm.startsWith('PS')
-    ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
-    : algorithm.startsWith('ES')
-      ? { key, dsaEncoding: 'ieee-p1363' as const }
-      : key;
-  return sign(digest, Buffer.from(text), options).toString('base64url');
-}
 
 /** Nothing leaves that would be refused where it arrives. */
 function requireGood(files: BundleFiles, { key, algorithm, scope }: Signing, nowMs: number): void {

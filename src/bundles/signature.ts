@@ -1,6 +1,6 @@
-import { constants, type KeyObject, verify } from 'node:crypto';
+import { type KeyObject, verify } from 'node:crypto';
 import { messageOf } from '../lib/message.ts';
-import { readPublicKey, type SignatureAlgorithm } from '../lib/public-key.ts';
+import { jwsParameters, readPublicKey } from '../lib/public-key.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { depthOf, isObject, parseExact } from '../values/json.ts';
 import { hasDuplicateKeys } from '../values/unique-keys.ts';
@@ -40,12 +40,9 @@ export function verifySignatures(content: Buffer, verification: Verification, no
   const key = Object.hasOwn(verification.keys, keyId) ? verification.keys[keyId] : undefined;
   if (key === undefined) throw new BundleError(`${SIGNATURES}: there is no key ${keyId} in \`keys\``);
   requireAlgorithm(head, key, keyId);
-  const isGood = isSignedBy(
-    key.algorithm,
-    publicKeyOf(key, keyId),
-    `${header}.${payload}`,
-    Buffer.from(signature, 'base64url'),
-  );
+  const { digest, options } = jwsParameters(key.algorithm);
+  const signer = { key: publicKeyOf(key, keyId), ...options };
+  const isGood = verify(digest, Buffer.from(`${header}.${payload}`), signer, Buffer.from(signature, 'base64url'));
   if (!isGood) throw new BundleError(`${SIGNATURES}: the signature is not by the key ${keyId}`);
   return statementOf(readPart(payload, 'payload'), keyId, verification.scope || key.scope, nowMs);
 }
@@ -115,17 +112,6 @@ function publicKeyOf({ pem, algorithm }: VerificationKey, keyId: string): KeyObj
   } catch (error) {
     throw new BundleError(`keys.${keyId}.key: ${messageOf(error)}`);
   }
-}
-
-/** RFC 7518 section 3.3 to 3.5, RFC 8037 section 3.1. */
-function isSignedBy(algorithm: SignatureAlgorithm, key: KeyObject, signed: string, signature: Buffer): boolean {
-  const digest = algorithm === 'EdDSA' ? null : `sha${algorithm.slice(2)}`;
-  const options = algorithm.startsWith('PS')
-    ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
-    : algorithm.startsWith('ES')
-      ? { key, dsaEncoding: 'ieee-p1363' as const }
-      : key;
-  return verify(digest, Buffer.from(signed), options, signature);
 }
 
 function statementOf(payload: JsonObject, keyId: string, scope: string, nowMs: number): Statement {

@@ -21,8 +21,7 @@ export const filesOf = async (content: Content, maxBytes: number): Promise<Bundl
 export async function unpack(bytes: Buffer, maxBytes: number): Promise<BundleFiles> {
   if (bytes.length > bundleLimits.packed)
     throw new ArchiveError(`the bundle has more than ${bundleLimits.packed} bytes`);
-  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  const archive = isGzip ? await unzip(bytes, maxBytes) : bytes;
+  const archive = isGzip(bytes) ? await unzip(bytes, maxBytes) : bytes;
   if (archive.length === 0) throw new ArchiveError('the bundle is empty; a tar archive was expected');
   if (isPage(archive)) throw new ArchiveError('this is no tar archive; it looks like an HTML or XML page');
   const files = readTar(archive, bundleLimits);
@@ -31,6 +30,9 @@ export async function unpack(bytes: Buffer, maxBytes: number): Promise<BundleFil
   if (total > maxBytes) throw new ArchiveError(`the bundle unpacks to more than ${maxBytes} bytes`);
   return files;
 }
+
+/** RFC 1952 section 2.3.1. */
+export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
 
 /** What a server answers with 200 when it means something else. */
 const isPage = (bytes: Buffer): boolean =>

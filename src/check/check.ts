@@ -201,6 +201,7 @@ export function createCheck(parts: CheckParts): Check {
       observed: progress.observed,
       path: snapshot?.path ?? '',
       revisions: snapshot?.revisions ?? {},
+      digests: snapshot?.digests ?? {},
       timings: {
         identityMs: span(startedAt, progress.identifiedAt),
         inputMs: span(progress.identifiedAt, progress.inputAt),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createBundles } from '../bundles/bundles.ts';
 import { compileSources, isSource } from '../bundles/compile.ts';
+import type { RetainedBundles } from '../bundles/retained.ts';
 import { createBundleStore } from '../bundles/store.ts';
 import type { Settings } from '../cli/ports.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -24,6 +25,7 @@ export function createPolicySource(
   prepare: PreparePolicy,
   onStale: (stale: boolean) => void,
   onLooked: () => void = () => {},
+  retained?: RetainedBundles,
 ): PolicySource {
   const { config, bundlePaths, sourcePaths, ignore, log, env } = settings;
   const store = createBundleStore(join(config.persistence_directory, 'bundles'));
@@ -33,7 +35,7 @@ export function createPolicySource(
     create: ({ bundles, services, keys, postern }, hooks) =>
       createBundles({
         ...hooks,
-        ...{ config: bundles, services, keys, s3: postern.s3, env, files, store, clock, log },
+        ...{ config: bundles, services, keys, s3: postern.s3, env, files, store, retained, clock, log },
         allowRollback: postern.bundles.allow_rollback,
         maxAgeMs: postern.bundles.max_age_seconds === null ? undefined : postern.bundles.max_age_seconds * 1000,
         random: Math.random,

@@ -48,6 +48,12 @@ export const store = Type.Object(
           1_048_576,
           1_125_899_906_842_624,
         ),
+        bundle_bytes: count(
+          'How much the bundles may take that decisions were made with, and that do not serve any more.',
+          1_073_741_824,
+          0,
+          1_125_899_906_842_624,
+        ),
       },
       strict,
     ),

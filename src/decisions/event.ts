@@ -18,6 +18,7 @@ export type Labels = { readonly [name: string]: string };
 export function createEventWriter(labels: Labels, input: InputMode = 'masked'): (record: DecisionRecord) => string {
   const labelsText = stringify(labels);
   const bundlesOf = remembered(bundlesText);
+  const digestsOf = remembered(digestsText);
   const quotedPath = remembered(stringify);
   return (record) => {
     const { facts, path } = record;
@@ -44,7 +45,7 @@ export function createEventWriter(labels: Labels, input: InputMode = 'masked'): 
       (redacted.erased.length === 0 ? '' : `,"erased":${stringify(redacted.erased)}`) +
       (redacted.masked.length === 0 ? '' : `,"masked":${stringify(redacted.masked)}`) +
       valueField('error', errorOf(record, redacted.cause)) +
-      `,"timestamp":"${timestampOf(record.timeMs)}","metrics":${metricsOf(record.timings)},"custom":${customOf(record, redacted)}}`
+      `,"timestamp":"${timestampOf(record.timeMs)}","metrics":${metricsOf(record.timings)},"custom":${customOf(record, redacted, digestsOf(record.digests))}}`
     );
   };
 }
@@ -69,6 +70,9 @@ function bundlesText(revisions: DecisionRecord['revisions']): string | undefined
   return Object.keys(bundles).length === 0 ? undefined : stringify(bundles);
 }
 
+const digestsText = (digests: DecisionRecord['digests']): string | undefined =>
+  Object.keys(digests).length === 0 ? undefined : stringify(digests);
+
 function errorOf(record: DecisionRecord, cause: string | undefined): JsonObject | undefined {
   if (record.outcome !== 'fault' && cause === undefined) return undefined;
   return { code: record.reason, message: cause ?? record.reason };
@@ -81,7 +85,7 @@ const microsOf = (ms: number): number => Math.round(ms * 1e3);
 const metricsOf = (timings: PhaseTimings): string =>
   `{${nanosField('timer_postern_identity_ns', timings.identityMs)}${nanosField('timer_postern_input_ns', timings.inputMs)}${nanosField('timer_rego_query_eval_ns', timings.evaluationMs)}"timer_server_handler_ns":${Math.round(timings.totalMs * 1e6)}}`;
 
-function customOf(record: DecisionRecord, redacted: Redacted): string {
+function customOf(record: DecisionRecord, redacted: Redacted, digests: string | undefined): string {
   const { facts, identity, timings } = record;
   return (
     `{"reason":"${record.reason}"` +
@@ -92,6 +96,7 @@ function customOf(record: DecisionRecord, redacted: Redacted): string {
     methodField(facts?.method) +
     hostField(facts?.host) +
     clientField(facts === undefined ? undefined : clientAddress(facts)) +
+    field('bundle_digests', digests) +
     `,"dry_run":${record.dryRun}${record.cancelled ? ',"cancelled":true' : ''}` +
     `,"phases":{"identity_us":${microsOf(timings.identityMs)},"input_us":${microsOf(timings.inputMs)}` +
     `,"eval_us":${microsOf(timings.evaluationMs)},"total_us":${microsOf(timings.totalMs)}}}`

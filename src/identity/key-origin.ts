@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { request } from 'undici';
 import type { IssuerConfig } from '../config/schema.ts';
 import { readBounded } from '../lib/bounded-body.ts';
+import { isLoopback } from '../lib/loopback.ts';
 import { KeySetError, MAX_KEY_SET_BYTES } from './key-set.ts';
 
 /** Text of a key set, and how long it may be called fresh (ms), when its origin says so. */
@@ -12,7 +13,6 @@ export type KeyOrigin = (signal: AbortSignal) => Promise<FetchedKeys>;
 class NothingThere extends KeySetError {}
 
 const TIMEOUT_MS = 5000;
-const loopback = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])$/;
 
 /**
  * Where an issuer's keys come from, in the order in which to ask. Throws when an address would be asked without
@@ -49,7 +49,7 @@ function discover({ issuer, allow_http: allowHttp }: IssuerConfig): KeyOrigin {
 
 function requireSafe(address: string, allowHttp: boolean): void {
   const { protocol, hostname } = new URL(address);
-  if (protocol === 'https:' || (protocol === 'http:' && (allowHttp || loopback.test(hostname)))) return;
+  if (protocol === 'https:' || (protocol === 'http:' && (allowHttp || isLoopback(hostname)))) return;
   throw new KeySetError(`${address}: https is needed, except on loopback (or allow_http)`);
 }
 

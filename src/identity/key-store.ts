@@ -1,7 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readLimited } from '../lib/read-limited.ts';
+import { replaceFile } from '../lib/replace-file.ts';
 import type { KeyStore, StoredKeys } from './jwks.ts';
 import { MAX_KEY_SET_BYTES } from './key-set.ts';
 
@@ -19,9 +20,7 @@ export function createKeyStore(directory: string, issuer: string): KeyStore {
     },
     save: async (keys) => {
       await mkdir(directory, { recursive: true });
-      const part = `${file}.${randomUUID()}.part`;
-      await writeFile(part, JSON.stringify({ issuer, ...keys }), { mode: 0o600 });
-      await rename(part, file);
+      await replaceFile(file, Buffer.from(JSON.stringify({ issuer, ...keys })), 0o600);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { constants, createPublicKey, type KeyObject, type SigningOptions, X509Certificate } from 'node:crypto';
 
 /** RFC 7518 section 3.1 and RFC 8037, without those that share a secret. */
 export const signatureAlgorithms = [
@@ -17,6 +17,16 @@ export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
 
 export const isSignatureAlgorithm = (name: string): name is SignatureAlgorithm =>
   (signatureAlgorithms as readonly string[]).includes(name);
+
+/** How `sign` and `verify` of node:crypto make and read an algorithm's signatures (RFC 7518 sections 3.3 to 3.5, RFC 8037). */
+export function jwsParameters(algorithm: string): { readonly digest: string | null; readonly options: SigningOptions } {
+  if (algorithm === 'EdDSA') return { digest: null, options: {} };
+  const digest = `sha${algorithm.slice(2)}`;
+  if (algorithm.startsWith('ES')) return { digest, options: { dsaEncoding: 'ieee-p1363' } };
+  if (!algorithm.startsWith('PS')) return { digest, options: {} };
+  const { RSA_PKCS1_PSS_PADDING: padding, RSA_PSS_SALTLEN_DIGEST: saltLength } = constants;
+  return { digest, options: { padding, saltLength } };
+}
 
 const MIN_RSA_BITS = 2048;
 const curves: { readonly [algorithm: string]: string } = {

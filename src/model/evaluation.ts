@@ -30,6 +30,8 @@ export type Evaluation = { readonly observed?: readonly Observation[] } & (
 /** One immutable (policy, data, revision). A request pins it at its start and uses nothing else. */
 export type Snapshot = {
   readonly revisions: { readonly [bundle: string]: string };
+  /** Of the bundles' contents. */
+  readonly digests: { readonly [bundle: string]: string };
   /** Path of the ext_authz decision, such as `envoy/authz/allow`. */
   readonly path: string;
   /**

@@ -46,5 +46,7 @@ export type DecisionRecord = {
   readonly observed: readonly Observation[];
   readonly path: string;
   readonly revisions: { readonly [bundle: string]: string };
+  /** Of the bundles' contents. */
+  readonly digests: { readonly [bundle: string]: string };
   readonly timings: PhaseTimings;
 };

@@ -39,7 +39,6 @@ async function start(): Promise<LaneReport> {
   const images = loaded.map(({ compiled: each, instance }) => ({ compiled: each, image: instance.image() }));
   const snapshot = await prepareSnapshot(
     loaded.map(({ module, instance }) => shareOf(module, instance)),
-    {},
     path,
   );
   // Asked for when an instance was spoiled; what may have happened to one here must not go with it.
@@ -47,7 +46,7 @@ async function start(): Promise<LaneReport> {
   return { memoryBytes: snapshot.memoryBytes(), modules: images };
 }
 
-function serve(snapshot: Snapshot, imageOf: (module: CompiledModule) => MemoryImage): void {
+function serve(snapshot: Pick<Snapshot, 'evaluate'>, imageOf: (module: CompiledModule) => MemoryImage): void {
   parentPort?.on('message', async (question: LaneQuestion | LaneGift) => {
     // At once: garbage is not collected where nothing is asked.
     if ('spent' in question) question.spent.transfer(0);

@@ -1,3 +1,4 @@
+import type { Snapshot } from '../model/evaluation.ts';
 import type { PolicyModule } from './admission.ts';
 import { EngineError, type EngineOptions } from './engine/engine.ts';
 import type { CompiledModule } from './engine/module.ts';
@@ -9,7 +10,8 @@ export type PolicySource = {
   readonly modules: readonly (PolicyModule & { readonly digest: string })[];
   /** All of the data, as JSON text or its UTF-8 bytes. */
   readonly data: string | Uint8Array;
-  readonly revisions: { readonly [bundle: string]: string };
+  readonly revisions: Snapshot['revisions'];
+  readonly digests: Snapshot['digests'];
 };
 
 export type PrepareOptions = {
@@ -21,10 +23,11 @@ export type PrepareOptions = {
   readonly network: EngineOptions['network'];
 };
 
-export type PreparedPolicy = PreparedSnapshot & {
-  /** Its modules by digest, so that they need not be compiled again where only the data change. */
-  readonly compiled: ReadonlyMap<string, CompiledModule>;
-};
+export type PreparedPolicy = PreparedSnapshot &
+  Pick<Snapshot, 'revisions' | 'digests'> & {
+    /** Its modules by digest, so that they need not be compiled again where only the data change. */
+    readonly compiled: ReadonlyMap<string, CompiledModule>;
+  };
 
 export const NO_NETWORK = 'the policy uses the network, and postern.http_send.allow_hosts allows no host';
 /**
@@ -40,7 +43,7 @@ const LOADED_BYTES_PER_MS = 200;
  * thread of its own, which a policy that never comes to an end stops instead of this one. Rejects with EngineError.
  */
 export async function preparePolicy(
-  { modules, data, revisions }: PolicySource,
+  { modules, data, revisions, digests }: PolicySource,
   { path, limits, inline, network }: PrepareOptions,
   previous: PreparedPolicy | undefined,
 ): Promise<PreparedPolicy> {
@@ -62,10 +65,10 @@ export async function preparePolicy(
       const instance = instances[i];
       return instance === undefined ? [] : [shareOf(module, instance)];
     });
-    const snapshot = await prepareSnapshot(shares, revisions, path, lane);
+    const snapshot = await prepareSnapshot(shares, path, lane);
     if (snapshot.waits && network === undefined) throw new EngineError(NO_NETWORK);
     const compiled = new Map(modules.map(({ digest }, i) => [digest, loaded[i]?.compiled] as const).filter(isKnown));
-    return { ...snapshot, compiled };
+    return { ...snapshot, revisions, digests, compiled };
   } catch (error) {
     lane.close();
     throw error;

@@ -12,7 +12,8 @@ type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; r
 /** The least input that a policy can be asked with; every policy must survive it. */
 const SMOKE_INPUT = '{"attributes":{"request":{"http":{}}},"parsed_path":[""],"parsed_query":{}}';
 
-export type PreparedSnapshot = Snapshot & {
+/** What answers of a snapshot, whichever bundles it comes from. */
+export type PreparedSnapshot = Omit<Snapshot, 'revisions' | 'digests'> & {
   /** Whether it calls built-ins that have to wait for the network. */
   readonly waits: boolean;
   readonly memoryBytes: () => number;
@@ -26,7 +27,6 @@ export type PreparedSnapshot = Snapshot & {
  */
 export async function prepareSnapshot(
   shares: readonly Share[],
-  revisions: Snapshot['revisions'],
   path: string,
   lane?: Pick<Lane, 'evaluate' | 'close'>,
 ): Promise<PreparedSnapshot> {
@@ -66,7 +66,6 @@ export async function prepareSnapshot(
     throw new EngineError(`the policy fails when it is asked: ${smoke.cause}`);
   }
   return {
-    revisions,
     path,
     evaluate,
     waits: instances.some(({ waits }) => waits),

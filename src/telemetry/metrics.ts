@@ -9,6 +9,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
+import { gaugeOf, gaugesOf } from './gauges.ts';
 import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
 import { createWalMetrics, type WalMetrics } from './wal-metrics.ts';
@@ -198,35 +199,25 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...geoip,
     ...createStoreMetrics(registry),
     observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges, discovery }) => {
-      new Gauge({
-        name: 'postern_bundle_age_seconds',
-        help: 'Time since the source of a bundle last said that it is current; +Inf when it never did.',
-        labelNames: ['bundle'] as const,
-        registers,
-        collect() {
-          this.reset();
-          for (const [bundle, seconds] of bundleAges()) this.set({ bundle }, seconds);
-        },
-      });
-      const ready = (): number => Number(isReady());
-      gaugeOf('postern_ready', 'Whether requests can be decided (1) or are all refused (0).', 'max', ready);
+      const gauge = (name: string, help: string) => ({ name, help, registers });
+      const ready = gauge('postern_ready', 'Whether requests can be decided (1) or are all refused (0).');
+      gaugeOf(ready, 'max', () => Number(isReady()));
       if (discovery !== undefined) {
-        const { isFailing, waiting } = discovery;
         const failing = 'Whether the last look at the discovery bundle failed (1).';
-        gaugeOf('postern_discovery_failing', failing, 'max', () => Number(isFailing()));
+        gaugeOf(gauge('postern_discovery_failing', failing), 'max', () => Number(discovery.isFailing()));
         const waits = 'Whether a discovered configuration waits for a start (1).';
-        gaugeOf('postern_discovery_waiting', waits, 'max', () => Number(waiting().length > 0));
+        gaugeOf(gauge('postern_discovery_waiting', waits), 'max', () => Number(discovery.waiting().length > 0));
       }
-      gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);
-      new Gauge({
-        name: 'postern_jwks_age_seconds',
-        help: "Time since an issuer's keys were fetched; +Inf when there are none.",
-        labelNames: ['issuer'] as const,
-        registers,
-        collect() {
-          for (const [issuer, seconds] of keyAges()) this.set({ issuer }, seconds);
-        },
-      });
+      const memory = gauge('postern_wasm_memory_bytes', 'Linear memory of the active policy.');
+      gaugeOf(memory, 'sum', wasmMemoryBytes);
+      const bundles = 'Time since the source of a bundle last said that it is current; +Inf when it never did.';
+      gaugesOf(gauge('postern_bundle_age_seconds', bundles), ['bundle'], () =>
+        bundleAges().map(([bundle, seconds]) => [{ bundle }, seconds]),
+      );
+      const keys = "Time since an issuer's keys were fetched; +Inf when there are none.";
+      gaugesOf(gauge('postern_jwks_age_seconds', keys), ['issuer'], () =>
+        keyAges().map(([issuer, seconds]) => [{ issuer }, seconds]),
+      );
     },
     contentType: registry.contentType,
     expose: async () => {
@@ -248,18 +239,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     workerLost: () => lost?.inc(),
   };
-
-  function gaugeOf(name: string, help: string, aggregator: 'max' | 'sum', read: () => number): void {
-    new Gauge({
-      name,
-      help,
-      aggregator,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  }
 }
 
 function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tlsReloadFailed' | 'tlsRefused'> {

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { gaugesOf } from './gauges.ts';
 
 export type StatusMetricsOptions = {
   readonly version: string;
@@ -91,16 +92,10 @@ export function createStatusMetrics(registry: Registry, { version, buckets }: St
       }
     },
     observeStates: (states) => {
-      new Gauge({
-        name: 'plugin_status_gauge',
-        help: 'State of each part.',
-        labelNames: ['name', 'status'] as const,
-        registers,
-        collect() {
-          this.reset();
-          for (const [name, { state }] of Object.entries(states())) this.set({ name, status: state }, 1);
-        },
-      });
+      const gauge = { name: 'plugin_status_gauge', help: 'State of each part.', registers };
+      gaugesOf(gauge, ['name', 'status'], () =>
+        Object.entries(states()).map(([name, { state }]) => [{ name, status: state }, 1]),
+      );
     },
   };
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { systemClock } from '../lib/clock.ts';
+import { gaugeOf } from './gauges.ts';
 
 /** Counts since the last report, and what there is now. Sizes in bytes. */
 export type StoreCounts = {
@@ -12,6 +13,8 @@ export type StoreCounts = {
   readonly walBytes: number;
   /** Undefined without an archive. */
   readonly archive: ArchiveReport | undefined;
+  /** No decision there is older, ms since the epoch; undefined: there is none. */
+  readonly oldestMs: number | undefined;
 };
 
 /** The same of the archive. Times in ms since the epoch. */
@@ -90,15 +93,13 @@ function makeArchiveMetrics(registry: Registry): (report: ArchiveReport) => void
   const bytes = counter('postern_store_archived_bytes_total', 'Size of the Parquet files that were archived.');
   const failures = counter('postern_store_archive_failures_total', 'Attempts to archive a file that failed.');
   const lost = counter('postern_store_archive_lost_files_total', 'Files that were removed before they were archived.');
-  let last: ArchiveReport | undefined;
-  new Gauge({
+  const lag = {
     name: 'postern_store_archive_lag_seconds',
     help: 'Age of the oldest decision that is not archived; 0 when there is none.',
     registers: [registry],
-    collect() {
-      if (last !== undefined) this.set(archiveLag(last, systemClock.wallMs()));
-    },
-  });
+  };
+  let last: ArchiveReport | undefined;
+  gaugeOf(lag, 'max', () => (last === undefined ? 0 : archiveLag(last, systemClock.wallMs())));
   return (report) => {
     last = report;
     files.inc(report.files);

@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
+import { gaugeOf } from './gauges.ts';
 
 /** Seconds: what a disk takes. */
 const SYNC_BUCKETS = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
@@ -54,18 +55,10 @@ export function createWalMetrics(registry: Registry, reasons: readonly string[])
     synced: (ms) => syncs.observe(ms / 1000),
     sealed: () => segments.inc(),
     observe: (depth) => {
-      const gauge = (name: string, help: string, read: () => number): Gauge =>
-        new Gauge({
-          name,
-          help,
-          aggregator: 'sum',
-          registers,
-          collect() {
-            this.set(read());
-          },
-        });
-      gauge('postern_store_queue_decisions', 'Decisions that wait to be written.', () => depth().records);
-      gauge('postern_store_queue_bytes', 'About what they take of memory.', () => depth().bytes);
+      const decisions = { name: 'postern_store_queue_decisions', help: 'Decisions that wait to be written.' };
+      gaugeOf({ ...decisions, registers }, 'sum', () => depth().records);
+      const bytes = { name: 'postern_store_queue_bytes', help: 'About what they take of memory.' };
+      gaugeOf({ ...bytes, registers }, 'sum', () => depth().bytes);
     },
   };
 }

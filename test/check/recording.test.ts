@@ -12,6 +12,7 @@ function createSubject(over: Partial<CheckParts>) {
   let evaluations = 0;
   const snapshot: Snapshot = {
     revisions: {},
+    digests: {},
     path: 'envoy/authz/allow',
     evaluate: () => {
       evaluations++;

@@ -99,7 +99,12 @@ function fakeWorker(behaviour: Behaviour): { readonly fake: Fake; readonly proce
   };
 }
 
-const policy = (revision: string): Policy => ({ modules: [], data: Buffer.from('{}'), revisions: { main: revision } });
+const policy = (revision: string): Policy => ({
+  modules: [],
+  data: Buffer.from('{}'),
+  revisions: { main: revision },
+  digests: {},
+});
 const offered = (status: readonly object[]): readonly unknown[] =>
   status.map((member) => (member as { readonly revisions: { readonly main?: string } }).revisions.main);
 

@@ -70,6 +70,7 @@ export function recordOf(request: Request, over: Partial<DecisionRecord> = {}, i
     observed: [],
     path: 'envoy/authz/allow',
     revisions: { main: 'r1' },
+    digests: {},
     timings: { identityMs: 0.1, inputMs: 0.02, evaluationMs: 0.25, totalMs: 0.5 },
     ...over,
   };

@@ -145,7 +145,7 @@ const everything = (instance: PolicyInstance): Parameters<typeof prepareSnapshot
 
 describe('a snapshot', () => {
   const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
-    prepareSnapshot([everything(await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS))], {}, path);
+    prepareSnapshot([everything(await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS))], path);
 
   test('finds a path below an entrypoint, and nothing beyond it', async () => {
     const snapshot = await prepare(
@@ -215,7 +215,6 @@ allow if {
           await createWasmInstance(wasm, '{}', { ...LIMITS, inline: { ...LIMITS, steps: 20_000, builtinMs: 5 } }),
         ),
       ],
-      {},
       'envoy/authz/allow',
       lane,
     );

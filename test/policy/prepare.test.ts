@@ -12,7 +12,7 @@ test('a policy that was replaced is let go by the one that has its module', asyn
   const modules = [{ path: 'policy.wasm', wasm, digest: 'd', entrypoints: [], roots: [''] }];
   const prepare = (n: number, previous: PreparedPolicy | undefined): Promise<PreparedPolicy> =>
     preparePolicy(
-      { modules, data: Buffer.from(`{"n": ${n}}`), revisions: {} },
+      { modules, data: Buffer.from(`{"n": ${n}}`), revisions: {}, digests: {} },
       { path: 'p/x', limits, inline: { steps: 300_000, builtinMs: 2 }, network: undefined },
       previous,
     );

@@ -37,9 +37,9 @@ async function policyOf(bundles: { readonly [name: string]: Files }): Promise<Po
   assert.equal(policies.length, 1);
   return policies[0] as Policy;
 }
-async function prepare({ modules, data, revisions }: Policy, path: string): Promise<PreparedSnapshot> {
+async function prepare({ modules, data }: Pick<Policy, 'modules' | 'data'>, path: string): Promise<PreparedSnapshot> {
   const shares = modules.map(async (module) => shareOf(module, await createWasmInstance(module.wasm, data, LIMITS)));
-  return prepareSnapshot(await Promise.all(shares), revisions, path);
+  return prepareSnapshot(await Promise.all(shares), path);
 }
 async function answersOf(snapshot: PreparedSnapshot, ...paths: readonly string[]): Promise<readonly unknown[]> {
   const evaluations = await Promise.all(paths.map((path) => snapshot.evaluate(path, '{"n":1}')));
@@ -80,10 +80,10 @@ describe('one bundle', () => {
       '.manifest': manifest(['a'], { 'a/none': '/policy.wasm' }),
       'policy.wasm': moduleOf('package a\n\nallow := 1\n', 'a/allow'),
     };
-    const { modules, data, revisions } = await policyOf({ b: files });
+    const { modules, data } = await policyOf({ b: files });
     const task = { modules, data, path: 'a/none', limits: LIMITS };
     await assert.rejects(openLane(task, 20_000), /the module lacks: a\/none/);
-    await assert.rejects(prepare({ modules, data, revisions }, 'a/none'), /no entrypoint serves a\/none/);
+    await assert.rejects(prepare({ modules, data }, 'a/none'), /no entrypoint serves a\/none/);
   });
 
   test('does not answer outside of its roots, also when the manifest names no entrypoint', async () => {

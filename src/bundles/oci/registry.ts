@@ -1,5 +1,6 @@
 import { type Dispatcher, request } from 'undici';
 import { readBounded } from '../../lib/bounded-body.ts';
+import { isLoopback } from '../../lib/loopback.ts';
 import { BundleError } from '../error.ts';
 import { type Challenge, readChallenge } from './challenge.ts';
 
@@ -176,9 +177,6 @@ function readToken(bytes: Buffer, host: string): string {
   if (typeof found !== 'string') throw new BundleError(`${host} answered without a token`);
   return found;
 }
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '[::1]' || /^127(?:\.[0-9]{1,3}){3}$/.test(host);
 
 function refusal(status: number, isOurs: boolean): string {
   const who = isOurs ? 'the registry' : 'the server to which the registry redirects';

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DecisionParts } from '../../api/decisions.ts';
+import { createRetained, type RetainedBundles } from '../../bundles/retained.ts';
 import type { OpenDecisions, Settings } from '../../cli/ports.ts';
 import { loadConfig } from '../../config/load.ts';
 import { createCursors } from '../../decisions/query/cursor.ts';
@@ -17,7 +18,11 @@ export type KeptDecisions = {
   readonly part: Part;
   readonly api: DecisionParts;
   readonly status: () => object;
+  /** The bundles that they were made with. */
+  readonly bundles: RetainedBundles;
 };
+
+const SWEEP_EVERY_MS = 60_000;
 
 /** Undefined when decisions are not to be kept. */
 export function createKeptDecisions(
@@ -28,8 +33,17 @@ export function createKeptDecisions(
   const config = settings.config.postern.store;
   if (config === undefined) return undefined;
   const { log, logging, spawnStore, env } = settings;
-  const archive = { s3: settings.config.postern.s3, env };
-  const store = createStore({ config, log, logging, spawnStore, clock, metrics, archive, readOnly: false });
+  const bundles = createRetained({
+    folder: join(config.path, 'bundles'),
+    maxBytes: config.retention.bundle_bytes,
+    clock,
+    log,
+  });
+  const store = createStore({
+    ...{ config, log, logging, spawnStore, clock, metrics, readOnly: false },
+    archive: { s3: settings.config.postern.s3, env },
+    onOldest: sweeping(bundles, clock),
+  });
   return {
     part: store.part,
     api: {
@@ -38,6 +52,17 @@ export function createKeptDecisions(
       wallMs: clock.wallMs,
     },
     status: () => ({ store: store.status() }),
+    bundles,
+  };
+}
+
+/** Not more often than is worth the while. */
+function sweeping(bundles: RetainedBundles, clock: Clock): (oldestMs: number | undefined) => void {
+  let sweptMs = clock.monotonicMs();
+  return (oldestMs) => {
+    if (clock.monotonicMs() - sweptMs < SWEEP_EVERY_MS) return;
+    sweptMs = clock.monotonicMs();
+    void bundles.sweep(oldestMs ?? clock.wallMs());
   };
 }
 

@@ -22,6 +22,8 @@ export type StoreParts = Pick<Settings, 'log' | 'logging' | 'spawnStore'> & {
   readonly metrics: StoreMetrics;
   /** What an archive needs beside its own options; without it there is none. */
   readonly archive?: { readonly s3: S3Config; readonly env: Settings['env'] };
+  /** No decision that is kept is older, ms since the epoch; undefined: there is none. Told again and again. */
+  readonly onOldest?: (oldestMs: number | undefined) => void;
 };
 
 /** Where decisions are kept and asked for: in processes of their own, which are looked after here. */
@@ -63,6 +65,7 @@ export function createStore(parts: StoreParts): DecisionStore {
           heard();
           report = news;
           metrics.storeReported(news);
+          parts.onOldest?.(news.oldestMs);
         },
         followed: async ({ id, events, left }) => followers.get(id)?.take(events, left),
       }) satisfies StoreOwnerFunctions,

@@ -19,7 +19,7 @@ export type WorkerSettings = {
 };
 
 /** A policy on its way; its bytes (modules in their order, then the data) follow in parts. */
-export type PolicyHead = Pick<Policy, 'revisions'> & {
+export type PolicyHead = Pick<Policy, 'revisions' | 'digests'> & {
   readonly id: number;
   readonly modules: readonly (Omit<Policy['modules'][number], 'wasm'> & { readonly bytes: number })[];
   readonly dataBytes: number;

@@ -9,9 +9,9 @@ const PART_MS = 30_000;
 
 /** Sends a policy; one part at a time, so that a worker under load has as much to take in as it can. */
 export async function sendPolicy(to: Channel<WorkerFunctions>, id: number, policy: Policy): Promise<void> {
-  const { modules, data, revisions } = policy;
+  const { modules, data, revisions, digests } = policy;
   const heads = modules.map(({ wasm, ...module }) => ({ ...module, bytes: wasm.length }));
-  await to.call('receive', { id, revisions, modules: heads, dataBytes: data.length }, PART_MS);
+  await to.call('receive', { id, revisions, digests, modules: heads, dataBytes: data.length }, PART_MS);
   for (const bytes of [...modules.map(({ wasm }) => wasm), data]) {
     for (let at = 0; at < bytes.length; at += PART_BYTES) {
       // Not a view of the whole: that would be sent along.
@@ -58,7 +58,7 @@ export function createReceiver(): Receiver {
         return bytes.subarray(at - length, at);
       };
       const modules = head.modules.map(({ bytes: length, ...module }) => ({ ...module, wasm: next(length) }));
-      return { modules, data: next(head.dataBytes), revisions: head.revisions };
+      return { modules, data: next(head.dataBytes), revisions: head.revisions, digests: head.digests };
     },
     forget: (id) => void arriving.delete(id),
   };

@@ -8,7 +8,7 @@ import { type Database, dropTail, tailOf } from './database.ts';
 import { livenessOf } from './liveness.ts';
 import { type Folders, partitionOf, syncFolder, writeParquet } from './parquet.ts';
 import type { Quarantine } from './quarantine.ts';
-import { listSegments, openFile, type SegmentFile, sealedFile, tokenOf } from './segment.ts';
+import { createdAt, listSegments, openFile, type SegmentFile, sealedFile, tokenOf } from './segment.ts';
 import type { Tail, Tailed } from './tail.ts';
 
 export type IngestParts = {
@@ -30,6 +30,8 @@ export type Ingest = {
   readonly turn: (forMs: number) => Promise<void>;
   /** Bytes in `wal/`, by the last turn. */
   readonly walBytes: () => number;
+  /** When its oldest segment was created, ms since the epoch, by the last turn; undefined: there is none. */
+  readonly oldestMs: () => number | undefined;
 };
 
 /** Open segments are not read further while so much waits in the tail, bytes of lines. */
@@ -47,6 +49,7 @@ export function createIngest(parts: IngestParts): Ingest {
   /** How many lines segments that stay for others have. */
   const kept = new Map<string, number>();
   let walBytes = 0;
+  let oldestMs: number | undefined;
 
   /** Reads a segment to its end. */
   async function readAll(segment: SegmentFile): Promise<void> {
@@ -146,6 +149,7 @@ export function createIngest(parts: IngestParts): Ingest {
       const segments = await listSegments(folders.wal);
       const end = clock.monotonicMs() + forMs;
       walBytes = 0;
+      oldestMs = segments[0] === undefined ? undefined : createdAt(segments[0].name);
       for (const { file } of segments) walBytes += (await stat(file).catch(() => ({ size: 0 }))).size;
       for (const segment of segments.filter(({ open: isOpen }) => isOpen)) {
         if (tail.size() < MAX_TAIL_BYTES) await tryTo(segment, readAll);
@@ -158,5 +162,6 @@ export function createIngest(parts: IngestParts): Ingest {
       }
     },
     walBytes: () => walBytes,
+    oldestMs: () => oldestMs,
   };
 }

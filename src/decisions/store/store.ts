@@ -15,6 +15,7 @@ import { createIngest, type Ingest } from './ingest.ts';
 import { takeInventory } from './inventory.ts';
 import type { Gap } from './line.ts';
 import { holdFolder } from './lock.ts';
+import type { StoredFile } from './parquet.ts';
 import type { StoreSettings } from './protocol.ts';
 import { createQuarantine, type Quarantine } from './quarantine.ts';
 import { listSegments } from './segment.ts';
@@ -134,6 +135,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
         bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
         walBytes: ingest.walBytes(),
         archive: upkeep?.archive?.report(),
+        oldestMs: oldestOf(files, ingest.oldestMs()),
       };
       Object.assign(counts, { ingested: 0, unreadableLines: 0, quarantined: 0, gaps: 0 });
       return report;
@@ -146,6 +148,11 @@ export async function openStore(parts: StoreParts): Promise<Store> {
       lock?.release();
     },
   };
+}
+
+function oldestOf(files: readonly StoredFile[], inWalMs: number | undefined): number | undefined {
+  const oldest = files.reduce((least, { min }) => Math.min(least, min / 1000), inWalMs ?? Number.POSITIVE_INFINITY);
+  return Number.isFinite(oldest) ? oldest : undefined;
 }
 
 const nothingTaken: Quarantine = { take: async () => {}, takeLines: async () => {}, removeBefore: async () => {} };

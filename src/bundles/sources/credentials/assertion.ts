@@ -1,5 +1,6 @@
-import { constants, createHmac, createPrivateKey, randomUUID, type SignKeyObjectInput, sign } from 'node:crypto';
+import { createHmac, createPrivateKey, randomUUID, sign } from 'node:crypto';
 import type { SigningKeyConfig } from '../../../config/schema.ts';
+import { jwsParameters } from '../../../lib/public-key.ts';
 import { BundleError } from '../../error.ts';
 
 export type AssertionParts = {
@@ -36,8 +37,10 @@ export function createAssertion({ key, thumbprint, claims, scopes, hasId, nowMs 
 }
 
 function signatureOf(text: string, { algorithm, private_key: secret = '' }: SigningKeyConfig): Buffer {
-  const digest = `sha${algorithm.slice(2)}`;
-  if (algorithm.startsWith('HS')) return createHmac(digest, secret).update(text).digest();
+  if (algorithm.startsWith('HS'))
+    return createHmac(`sha${algorithm.slice(2)}`, secret)
+      .update(text)
+      .digest();
   try {
     const key = createPrivateKey(secret);
     const isCurve = algorithm.startsWith('ES');
@@ -45,7 +48,8 @@ function signatureOf(text: string, { algorithm, private_key: secret = '' }: Sign
     if ((isCurve ? key.asymmetricKeyDetails?.namedCurve : key.asymmetricKeyType) !== required) {
       throw new Error('of another kind');
     }
-    return sign(digest, Buffer.from(text), { key, ...signing(algorithm) });
+    const { digest, options } = jwsParameters(algorithm);
+    return sign(digest, Buffer.from(text), { key, ...options });
   } catch {
     // What OpenSSL says could hold a part of the key.
     throw new BundleError(`the signing key cannot sign with ${algorithm}`);
@@ -54,12 +58,3 @@ function signatureOf(text: string, { algorithm, private_key: secret = '' }: Sign
 
 const curveOf = (algorithm: string): string =>
   algorithm === 'ES256' ? 'prime256v1' : algorithm === 'ES384' ? 'secp384r1' : 'secp521r1';
-
-/** RFC 7518 sections 3.4 and 3.5. */
-function signing(algorithm: string): Omit<SignKeyObjectInput, 'key'> {
-  if (algorithm.startsWith('ES')) return { dsaEncoding: 'ieee-p1363' };
-  if (algorithm.startsWith('PS')) {
-    return { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST };
-  }
-  return {};
-}

@@ -7,10 +7,10 @@ type BearerConfig = NonNullable<NonNullable<ServiceConfig['credentials']>['beare
 const MAX_TOKEN_BYTES = 65_536;
 
 /** A token that is given, or in a file; the file is read for every request, since others replace it. */
-export function createBearer({ token, token_path: path, scheme }: BearerConfig): Credentials {
-  return async () => {
-    const given =
-      path === undefined ? (token ?? '') : (await readLimited(path, MAX_TOKEN_BYTES)).toString('utf8').trim();
-    return { authorization: `${scheme} ${given}` };
-  };
-}
+export const createBearer =
+  (config: BearerConfig): Credentials =>
+  async () => ({ authorization: `${config.scheme} ${(await readBearer(config)) ?? ''}` });
+
+/** Undefined where there is none. */
+export const readBearer = async ({ token, token_path: path }: BearerConfig): Promise<string | undefined> =>
+  path === undefined ? token : (await readLimited(path, MAX_TOKEN_BYTES)).toString('utf8').trim();

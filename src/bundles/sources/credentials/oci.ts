@@ -1,15 +1,15 @@
 import { request } from 'undici';
 import type { ServiceConfig } from '../../../config/schema.ts';
 import { readBounded } from '../../../lib/bounded-body.ts';
-import { readLimited } from '../../../lib/read-limited.ts';
 import { BundleError } from '../../error.ts';
 import type { Credentials } from '../../oci/registry.ts';
 import { createAwsKeys, type Env } from './aws-keys.ts';
+import { readBearer } from './bearer.ts';
 import { signAws } from './s3-signing.ts';
 
 type Headers = Readonly<Record<string, string>>;
 
-const MAX_TOKEN_BYTES = 65_536;
+const MAX_ANSWER_BYTES = 65_536;
 const ECR_MS = 10_000;
 const MARGIN_MS = 300_000;
 
@@ -22,10 +22,7 @@ export function createOciCredentials({ credentials }: ServiceConfig, env: Env, o
   const bearer = credentials?.bearer;
   if (bearer === undefined) return others;
   return async (): Promise<Headers> => {
-    const token =
-      bearer.token_path === undefined
-        ? bearer.token
-        : (await readLimited(bearer.token_path, MAX_TOKEN_BYTES)).toString('utf8').trim();
+    const token = await readBearer(bearer);
     if (token === undefined) return {};
     return { authorization: `${bearer.scheme} ${Buffer.from(token).toString('base64')}` };
   };
@@ -56,7 +53,7 @@ async function askEcr(keys: Awaited<ReturnType<ReturnType<typeof createAwsKeys>>
     body: '{}',
     signal: AbortSignal.timeout(ECR_MS),
   });
-  const bytes = await readBounded(body, MAX_TOKEN_BYTES);
+  const bytes = await readBounded(body, MAX_ANSWER_BYTES);
   if (statusCode !== 200) {
     throw new BundleError(`ECR gave no token (${statusCode}); the keys need ecr:GetAuthorizationToken`);
   }
