@@ -25,13 +25,12 @@ function fork(): WorkerProcess {
   return processOf(worker.process, pipeTo(worker));
 }
 
-const spawnStore: SpawnStore = (role, memoryBytes) => {
+const spawnStore: SpawnStore = (role, memoryBytes, storeEnv = {}) => {
   // The sources run as .ts, what is built as .js.
   const file = fileURLToPath(new URL(`./store-main${extname(import.meta.url)}`, import.meta.url));
   const child = forkProcess(file, [role, String(memoryBytes)], {
     serialization: 'advanced',
-    // Nothing that statements could come to see.
-    env: {},
+    env: storeEnv,
     execArgv: ['--max-old-space-size=384'],
   });
   return processOf(child, {

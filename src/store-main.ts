@@ -3,7 +3,7 @@ import type { Pipe } from './lib/channel.ts';
 
 /*
  * The processes that keep decisions (`store`) and ask them in SQL (`sql`), for main.ts to start. They have nothing of the
- * environment and no sockets, and get what those who decide leave of the CPU.
+ * environment and no sockets, but what an archive in S3 needs, and get what those who decide leave of the CPU.
  */
 
 const NICE = { store: 10, sql: 15 };
@@ -32,6 +32,7 @@ if (role === 'sql') {
     if (process.memoryUsage.rss() > Number(memoryBytes)) process.kill(process.pid, 'SIGKILL');
   }, LOOK_EVERY_MS);
 } else {
-  await runStore(pipe, { stderr: process.stderr });
+  const { putFilesTo } = await import('./bundles/s3/put-files.ts');
+  await runStore(pipe, { stderr: process.stderr, archiveTo: ({ bucket, s3 }) => putFilesTo(bucket, s3) });
   process.exit();
 }

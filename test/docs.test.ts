@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { refusals } from '../src/check/outcome.ts';
-import { publicColumns } from '../src/decisions/store/columns.ts';
+import { type ColumnName, columnNames, columnType, publicColumns } from '../src/decisions/store/columns.ts';
 import { refusalReasons } from '../src/model/reasons.ts';
 import { configDocs } from './support/config-docs.ts';
 import { root } from './support/process.ts';
@@ -31,6 +31,26 @@ test('docs/decision-queries.md has the columns of the table, and no others', () 
   assert.deepEqual(names, publicColumns);
 });
 
+test('docs/decision-archive.md declares the columns of the files, and asks each engine the same', () => {
+  const blocks = [...read('docs/decision-archive.md').matchAll(/```sql [a-z]+\n(.*?)```/gs)].map(([, sql = '']) => sql);
+  const declared = [...blocks.join().matchAll(/^ {2}`?([a-z_]+)`? (timestamp|string|int|bigint),?$/gm)];
+  const types = {
+    TIMESTAMPTZ: 'timestamp',
+    VARCHAR: 'string',
+    JSON: 'string',
+    INTEGER: 'int',
+    BIGINT: 'bigint',
+  } as const;
+  const typeOf = (name: ColumnName): string => types[columnType(name)];
+  assert.deepEqual(
+    declared.map(([, name, type]) => `${name} ${type}`),
+    columnNames.map((name) => `${name} ${typeOf(name)}`),
+  );
+  const asked = blocks.map((sql) => sql.slice(sql.indexOf('SELECT ')).replace(/\nFROM .*|"|DATE (?=')/g, ''));
+  assert.equal(asked.length, 3);
+  assert.equal(new Set(asked).size, 1, asked.join('\n'));
+});
+
 test('no refusal can be taken for an allow', () => {
   for (const reason of refusalReasons) {
     const { grpc, http } = refusals[reason];
@@ -45,6 +65,7 @@ test('links between documents lead somewhere', () => {
     'docs/bundles.md',
     'docs/bundle-sources.md',
     'docs/ci.md',
+    'docs/decision-archive.md',
     'docs/decision-log.md',
     'docs/decision-queries.md',
     'docs/decisions/decision-store.md',

@@ -2,6 +2,7 @@ import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
 import { parse } from 'yaml';
 import { messageOf } from '../lib/message.ts';
+import { archiveProblems } from './archive-address.ts';
 import { addressProblems, serviceProblems } from './bundle-addresses.ts';
 import { discoveryBundle, isTree, mergeDiscovered, substituteAll, type Tree } from './discovery.ts';
 import { substitute } from './env.ts';
@@ -202,6 +203,7 @@ function contradictionsIn(
   const zone = isSound('postern') ? config.postern.context?.time_zone : undefined;
   if (zone !== undefined && !isTimeZone(zone)) problems.push(`postern.context.time_zone: ${zone} is no time zone`);
   problems.push(...issuerContradictions(identity, isReadable));
+  if (isSound('postern')) problems.push(...archiveProblems(config.postern.store?.archive ?? null));
   if (isSound('postern')) problems.push(...spiffeContradictions(config, isReadable));
   const descriptor = plugin?.['proto-descriptor'];
   if (descriptor !== undefined && !isReadable(descriptor)) {

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { count, section, strict, text } from './kinds.ts';
+import { count, nullable, section, strict, text } from './kinds.ts';
 
 export const store = Type.Object(
   {
@@ -57,6 +57,15 @@ export const store = Type.Object(
       },
       strict,
     ),
+    archive: nullable(
+      'Where finished Parquet files are copied to, for engines that ask whole fleets: `s3://BUCKET/PREFIX`. Server and region as in `postern.s3`.',
+    ),
+    archive_after_seconds: Type.Number({
+      description: 'How old decisions become before they are archived, so that there are not too many small files.',
+      default: 300,
+      minimum: 1,
+      maximum: 3600,
+    }),
     memory_bytes: count(
       'Most memory of the database, which is in a process of its own. Statements in SQL have half as much in another.',
       536_870_912,

@@ -1,4 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { systemClock } from '../lib/clock.ts';
+import { gaugeOf } from './gauges.ts';
 
 /** Counts since the last report, and what there is now. Sizes in bytes. */
 export type StoreCounts = {
@@ -9,9 +11,38 @@ export type StoreCounts = {
   readonly files: number;
   readonly bytes: number;
   readonly walBytes: number;
+  /** Undefined without an archive. */
+  readonly archive: ArchiveReport | undefined;
   /** No decision there is older, ms since the epoch; undefined: there is none. */
   readonly oldestMs: number | undefined;
 };
+
+/** The same of the archive. Times in ms since the epoch. */
+export type ArchiveReport = {
+  /** Files that were archived, and their size. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly failures: number;
+  /** Files that were removed before they were archived. */
+  readonly lost: number;
+  readonly atMs: number;
+  /** When the oldest decision was made that is not archived; null when there is none. */
+  readonly waitingSinceMs: number | null;
+  /** Why the last file could not be archived; null when it was. */
+  readonly problem: string | null;
+};
+
+/** Reports come twice a second. */
+const SILENT_MS = 10_000;
+
+/**
+ * Age of the oldest decision that is not archived, seconds; 0 when there is none. While the store is silent, nothing counts
+ * as archived that came later.
+ */
+export function archiveLag({ atMs, waitingSinceMs }: ArchiveReport, nowMs: number): number {
+  const sinceMs = waitingSinceMs ?? (nowMs - atMs > SILENT_MS ? atMs : nowMs);
+  return Math.max(0, nowMs - sinceMs) / 1000;
+}
 
 export type StoreMetrics = {
   readonly storeReported: (counts: StoreCounts) => void;
@@ -24,6 +55,7 @@ export type StoreMetrics = {
 /** Made when the store is used first: where there is none, there are no metrics of it. */
 export function createStoreMetrics(registry: Registry): StoreMetrics {
   let made: ReturnType<typeof makeMetrics> | undefined;
+  let madeArchive: ReturnType<typeof makeArchiveMetrics> | undefined;
   const get = (): ReturnType<typeof makeMetrics> => {
     made ??= makeMetrics(registry);
     return made;
@@ -38,16 +70,47 @@ export function createStoreMetrics(registry: Registry): StoreMetrics {
       files.set(counts.files);
       bytes.set(counts.bytes);
       wal.set(counts.walBytes);
+      if (counts.archive === undefined) return;
+      madeArchive ??= makeArchiveMetrics(registry);
+      madeArchive(counts.archive);
     },
     storeRestarted: () => get().restarts.inc(),
     statementEnded: () => get().ended.inc(),
   };
 }
 
-function makeMetrics(registry: Registry) {
+function makersIn(registry: Registry) {
   const registers = [registry];
-  const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
-  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
+  return {
+    counter: (name: string, help: string): Counter => new Counter({ name, help, registers }),
+    gauge: (name: string, help: string): Gauge => new Gauge({ name, help, registers }),
+  };
+}
+
+function makeArchiveMetrics(registry: Registry): (report: ArchiveReport) => void {
+  const { counter } = makersIn(registry);
+  const files = counter('postern_store_archived_files_total', 'Parquet files that were archived.');
+  const bytes = counter('postern_store_archived_bytes_total', 'Size of the Parquet files that were archived.');
+  const failures = counter('postern_store_archive_failures_total', 'Attempts to archive a file that failed.');
+  const lost = counter('postern_store_archive_lost_files_total', 'Files that were removed before they were archived.');
+  const lag = {
+    name: 'postern_store_archive_lag_seconds',
+    help: 'Age of the oldest decision that is not archived; 0 when there is none.',
+    registers: [registry],
+  };
+  let last: ArchiveReport | undefined;
+  gaugeOf(lag, 'max', () => (last === undefined ? 0 : archiveLag(last, systemClock.wallMs())));
+  return (report) => {
+    last = report;
+    files.inc(report.files);
+    bytes.inc(report.bytes);
+    failures.inc(report.failures);
+    lost.inc(report.lost);
+  };
+}
+
+function makeMetrics(registry: Registry) {
+  const { counter, gauge } = makersIn(registry);
   return {
     ingested: counter('postern_store_decisions_total', 'Decisions that were taken into the store.'),
     lines: counter('postern_store_unreadable_lines_total', 'Lines of the write-ahead log that are torn or no JSON.'),

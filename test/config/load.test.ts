@@ -27,6 +27,22 @@ function problemsOf(loaded: LoadedConfig): readonly string[] {
 }
 
 describe('configuration', () => {
+  test('has an archive of decisions where its address is one', () => {
+    const archive = (address: string): LoadedConfig =>
+      load(`postern: { identity: { required: false }, store: { archive: ${JSON.stringify(address)} } }`);
+    for (const address of ['s3://bucket', 's3://bucket/', 's3://bucket/a/b/']) configOf(archive(address));
+    for (const address of [
+      'bucket/a',
+      's3://',
+      's3:///a',
+      's3://bucket//a',
+      'https://bucket/a',
+      `s3://b/${'a'.repeat(901)}`,
+    ])
+      assert.deepEqual(problemsOf(archive(address)), ['postern.store.archive: s3://BUCKET/PREFIX is expected']);
+    assert.equal(configOf(load('postern: { store: {} }')).config.postern.store?.archive, null);
+  });
+
   test('without a file everything has its default, and nothing can be changed', () => {
     const { config, warnings } = configOf(load(undefined));
     assert.equal(config.plugins.envoy_ext_authz_grpc.addr, '127.0.0.1:9191');

@@ -1,6 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { CreateBucketCommand, DeleteObjectCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutBucketVersioningCommand,
+  paginateListObjectsV2,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { putObject } from '../../src/bundles/s3/put-object.ts';
 import type { S3Config } from '../../src/config/schema.ts';
 import { eventually, freePorts, startProcess, tool } from './process.ts';
@@ -20,7 +28,10 @@ export type S3Server = {
   readonly createBucket: (bucket: string, options?: { readonly versions: boolean }) => Promise<void>;
   /** Puts an object of a bucket and gives its ETag. */
   readonly put: (bucket: string, key: string, bytes: Uint8Array) => Promise<string>;
+  /** All objects of a bucket, by key. */
+  readonly objects: (bucket: string) => Promise<ReadonlyMap<string, Uint8Array>>;
   readonly remove: (bucket: string, key: string) => Promise<void>;
+  readonly removeBucket: (bucket: string) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
 
@@ -75,8 +86,21 @@ export async function startS3(scope: Scope): Promise<S3Server> {
       await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
     },
     put: async (bucket, key, bytes) => (await putObject(`s3://${bucket}/${key}`, bytes, { config })).etag,
+    objects: async (bucket) => {
+      const found = new Map<string, Uint8Array>();
+      for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket })) {
+        for (const { Key = '' } of page.Contents ?? []) {
+          const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key }));
+          found.set(Key, (await Body?.transformToByteArray()) ?? new Uint8Array());
+        }
+      }
+      return found;
+    },
     remove: async (bucket, key) => {
       await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
+    },
+    removeBucket: async (bucket) => {
+      await client.send(new DeleteBucketCommand({ Bucket: bucket }));
     },
     stop: async () => void (await child.stop()),
   };

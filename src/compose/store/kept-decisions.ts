@@ -32,7 +32,7 @@ export function createKeptDecisions(
 ): KeptDecisions | undefined {
   const config = settings.config.postern.store;
   if (config === undefined) return undefined;
-  const { log, logging, spawnStore } = settings;
+  const { log, logging, spawnStore, env } = settings;
   const bundles = createRetained({
     folder: join(config.path, 'bundles'),
     maxBytes: config.retention.bundle_bytes,
@@ -41,6 +41,7 @@ export function createKeptDecisions(
   });
   const store = createStore({
     ...{ config, log, logging, spawnStore, clock, metrics, readOnly: false },
+    archive: { s3: settings.config.postern.s3, env },
     onOldest: sweeping(bundles, clock),
   });
   return {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Settings } from '../../cli/ports.ts';
-import type { StoreConfig } from '../../config/schema.ts';
+import { parseArchiveAddress } from '../../config/archive-address.ts';
+import type { S3Config, StoreConfig } from '../../config/schema.ts';
 import type { Filters } from '../../decisions/query/filters.ts';
 import type { DecisionQueries } from '../../decisions/query/queries.ts';
 import type { Answer, StoreFunctions, StoreOwnerFunctions, StoreSettings } from '../../decisions/store/protocol.ts';
@@ -9,8 +10,9 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Part } from '../../lib/lifecycle.ts';
 import { messageOf } from '../../lib/message.ts';
 import { uuid7 } from '../../lib/uuid7.ts';
-import type { StoreCounts, StoreMetrics } from '../../telemetry/store-metrics.ts';
+import { type ArchiveReport, archiveLag, type StoreCounts, type StoreMetrics } from '../../telemetry/store-metrics.ts';
 import { keepChild } from './kept-child.ts';
+import { sdkEnv } from './sdk-env.ts';
 import { createStatements } from './statements.ts';
 
 export type StoreParts = Pick<Settings, 'log' | 'logging' | 'spawnStore'> & {
@@ -18,6 +20,8 @@ export type StoreParts = Pick<Settings, 'log' | 'logging' | 'spawnStore'> & {
   readonly readOnly: boolean;
   readonly clock: Clock;
   readonly metrics: StoreMetrics;
+  /** What an archive needs beside its own options; without it there is none. */
+  readonly archive?: { readonly s3: S3Config; readonly env: Settings['env'] };
   /** No decision that is kept is older, ms since the epoch; undefined: there is none. Told again and again. */
   readonly onOldest?: (oldestMs: number | undefined) => void;
 };
@@ -37,6 +41,9 @@ const STOP_MS = 15_000;
 
 export function createStore(parts: StoreParts): DecisionStore {
   const { config, log, clock, metrics } = parts;
+  const address = parseArchiveAddress(config.archive ?? '');
+  const { archive } = parts;
+  const archives = address !== undefined && archive !== undefined;
   const settings: StoreSettings = {
     path: resolve(config.path),
     retentionHours: config.retention.hours,
@@ -45,12 +52,13 @@ export function createStore(parts: StoreParts): DecisionStore {
     timeoutMs: config.query.timeout_ms,
     readOnly: parts.readOnly,
     logging: parts.logging,
+    ...(archives ? { archive: { ...address, afterSeconds: config.archive_after_seconds, s3: archive.s3 } } : {}),
   };
   const followers = new Map<string, Following>();
   let report: StoreCounts | undefined;
 
   const child = keepChild<StoreFunctions>({
-    spawn: () => parts.spawnStore('store', config.memory_bytes),
+    spawn: () => parts.spawnStore('store', config.memory_bytes, archives ? sdkEnv(archive.env) : {}),
     handlers: (heard) =>
       ({
         report: (news) => {
@@ -130,7 +138,11 @@ export function createStore(parts: StoreParts): DecisionStore {
         };
       },
     },
-    status: () => ({ path: settings.path, open: child.channel() !== undefined, ...statusOf(report) }),
+    status: () => ({
+      ...{ path: settings.path, open: child.channel() !== undefined },
+      ...(report === undefined ? {} : { files: report.files, bytes: report.bytes, wal_bytes: report.walBytes }),
+      ...(archives ? { archive: { address: config.archive, ...archiveStatus(report?.archive, clock.wallMs()) } } : {}),
+    }),
   };
 }
 
@@ -139,5 +151,5 @@ type Following = {
   readonly take: (events: readonly string[], left: number) => Promise<void>;
 };
 
-const statusOf = (report: StoreCounts | undefined): object =>
-  report === undefined ? {} : { files: report.files, bytes: report.bytes, wal_bytes: report.walBytes };
+const archiveStatus = (report: ArchiveReport | undefined, nowMs: number): object =>
+  report === undefined ? {} : { lag_seconds: archiveLag(report, nowMs), problem: report.problem };

@@ -9,10 +9,12 @@ import { histogram } from '../query/histogram.ts';
 import { list, show } from '../query/list.ts';
 import { top } from '../query/top.ts';
 import { runStatement } from '../sql/run.ts';
+import type { PutObject } from './archive/archive.ts';
 import { TooSlow } from './database.ts';
 import { createLending } from './lending.ts';
 import {
   type Answer,
+  type ArchiveSettings,
   REPORT_EVERY_MS,
   type SqlFunctions,
   type StoreFunctions,
@@ -27,7 +29,10 @@ const MAX_WAITING = 32;
 /** The process that keeps decisions. Resolves when it was told to stop and has. */
 export function runStore(
   pipe: Pipe,
-  io: { readonly stderr: { readonly write: (text: string) => unknown } },
+  io: {
+    readonly stderr: { readonly write: (text: string) => unknown };
+    readonly archiveTo: (archive: ArchiveSettings) => PutObject;
+  },
 ): Promise<void> {
   let store: Store | undefined;
   let lending: ReturnType<typeof createLending> | undefined;
@@ -52,7 +57,8 @@ export function runStore(
     const functions: StoreFunctions = {
       start: async (settings) => {
         const log = createLogger(settings.logging.level, settings.logging.format, io.stderr);
-        const opened = await openStore({ settings, clock: systemClock, log, followers });
+        const putObject = settings.archive && io.archiveTo(settings.archive);
+        const opened = await openStore({ settings, clock: systemClock, log, followers, putObject });
         lending = createLending(opened.asked, settings.readOnly ? undefined : join(resolve(settings.path), 'tmp'));
         store = opened;
         setInterval(() => {

@@ -17,7 +17,7 @@ const HOUR_MS = 3_600_000;
 export function mergeable(files: readonly StoredFile[], nowMs: number): readonly StoredFile[] | undefined {
   const hours = new Map<string, StoredFile[]>();
   for (const file of files) {
-    if (file.raw > MAX_RAW / 2) continue;
+    if (!isSmall(file)) continue;
     const hour = partitionOf(file.name);
     const others = hours.get(hour);
     if (others === undefined) hours.set(hour, [file]);
@@ -27,16 +27,25 @@ export function mergeable(files: readonly StoredFile[], nowMs: number): readonly
     const created = Number(small[0]?.name.slice(0, 13));
     const isOver = nowMs > Math.floor(created / HOUR_MS + 1) * HOUR_MS + SETTLED_MS;
     if (small.length < (isOver ? 2 : MANY)) continue;
-    const chosen: StoredFile[] = [];
-    let raw = 0;
-    for (const file of small.sort((a, b) => a.raw - b.raw)) {
-      if (raw + file.raw > MAX_RAW || chosen.length >= 4 * MANY) break;
-      chosen.push(file);
-      raw += file.raw;
-    }
+    const chosen = fitting(small.sort((a, b) => a.raw - b.raw));
     if (chosen.length >= 2) return chosen;
   }
   return undefined;
+}
+
+/** Two of them always fit into one. */
+export const isSmall = ({ raw }: StoredFile): boolean => raw <= MAX_RAW / 2;
+
+/** The first of these files, as many as fit into one. */
+export function fitting(files: readonly StoredFile[]): readonly StoredFile[] {
+  const chosen: StoredFile[] = [];
+  let raw = 0;
+  for (const file of files) {
+    if (raw + file.raw > MAX_RAW || chosen.length >= 4 * MANY) break;
+    chosen.push(file);
+    raw += file.raw;
+  }
+  return chosen;
 }
 
 /**
@@ -47,7 +56,7 @@ export async function mergeFiles(
   parts: { readonly database: Database; readonly catalog: Catalog; readonly folders: Folders },
   chosen: readonly StoredFile[],
   inWal: (segment: string) => boolean,
-): Promise<void> {
+): Promise<StoredFile> {
   const { database, catalog, folders } = parts;
   const sorted = [...chosen].sort((a, b) => (a.name < b.name ? -1 : 1));
   const first = sorted[0]?.name.slice(0, 29) ?? '';
@@ -66,6 +75,7 @@ export async function mergeFiles(
     },
   });
   catalog.replace({ added: [added], files: sorted, clear: () => removeFiles(sorted) });
+  return added;
 }
 
 export async function removeFiles(files: readonly StoredFile[]): Promise<void> {

@@ -1,3 +1,4 @@
+import type { S3Config } from '../../config/schema.ts';
 import type { LogFormat, LogLevel } from '../../telemetry/logger.ts';
 import type { StoreCounts } from '../../telemetry/store-metrics.ts';
 import type { Filters } from '../query/filters.ts';
@@ -20,7 +21,18 @@ export type StoreSettings = {
   readonly timeoutMs: number;
   /** Leave the files as they are: for asking about what a stopped server has left. */
   readonly readOnly: boolean;
+  /** Where decisions are archived. */
+  readonly archive?: ArchiveSettings;
   readonly logging: { readonly level: LogLevel; readonly format: LogFormat };
+};
+
+export type ArchiveSettings = {
+  readonly bucket: string;
+  /** What all keys begin with, without a slash at its end; it may be empty. */
+  readonly prefix: string;
+  /** How old decisions become before. */
+  readonly afterSeconds: number;
+  readonly s3: S3Config;
 };
 
 /** `unavailable`: it cannot be answered now, or not in time. */

@@ -7,21 +7,20 @@ import type { StoreCounts } from '../../telemetry/store-metrics.ts';
 import type { Followers } from '../query/followers.ts';
 import type { Asked } from '../query/source.ts';
 import { createRoutes } from '../route.ts';
-import { type Catalog, createCatalog } from './catalog.ts';
-import { type Database, openDatabase } from './database.ts';
+import type { PutObject } from './archive/archive.ts';
+import { createCatalog } from './catalog.ts';
+import { openDatabase } from './database.ts';
 import { examine } from './examine.ts';
 import { createIngest, type Ingest } from './ingest.ts';
 import { takeInventory } from './inventory.ts';
 import type { Gap } from './line.ts';
-import { removeMarkers } from './liveness.ts';
 import { holdFolder } from './lock.ts';
-import { mergeable, mergeFiles } from './merge.ts';
 import type { StoredFile } from './parquet.ts';
 import type { StoreSettings } from './protocol.ts';
 import { createQuarantine, type Quarantine } from './quarantine.ts';
-import { expired, removeExpired } from './retention.ts';
 import { listSegments } from './segment.ts';
 import { createTail, type Tail } from './tail.ts';
+import { openUpkeep, type Upkeep } from './upkeep.ts';
 
 /** Decisions on disk, kept in order by turns that follow each other. */
 export type Store = {
@@ -37,13 +36,16 @@ export type StoreParts = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly followers: Followers;
+  /** Where there is an archive. */
+  readonly putObject?: PutObject | undefined;
 };
 
 const TURN_EVERY_MS = 200;
 const TURN_MS = 1000;
 const UPKEEP_EVERY_MS = 5000;
-const HOUR_MS = 3_600_000;
+/** Both together are less than what the process has for its end, ms. */
 const STOP_MS = 10_000;
+const ARCHIVE_STOP_MS = 4000;
 const KEPT_ERRORS_MS = 10_000;
 
 export const foldersOf = (path: string) => {
@@ -109,8 +111,13 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     ...{ catalog, database, timeoutMs: settings.timeoutMs },
     examine: (files) => examine({ database, catalog, quarantine }, files),
   };
-  const upkeep = createUpkeep({ settings, clock, catalog, database, folders, ingested, quarantine });
-  const turns = readOnly ? undefined : createTurns({ ingest, upkeep, clock, onError });
+  const upkeep = readOnly
+    ? undefined
+    : await openUpkeep({
+        ...{ settings, clock, log, catalog, database, folders, tail, ingested, quarantine },
+        putObject: parts.putObject,
+      });
+  const turns = upkeep && createTurns({ ingest, upkeep, clock, onError });
   if (turns === undefined) await readAll(folders.wal, ingested, tail);
   else await turns.first();
 
@@ -127,6 +134,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
         files: files.length,
         bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
         walBytes: ingest.walBytes(),
+        archive: upkeep?.archive?.report(),
         oldestMs: oldestOf(files, ingest.oldestMs()),
       };
       Object.assign(counts, { ingested: 0, unreadableLines: 0, quarantined: 0, gaps: 0 });
@@ -134,6 +142,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     },
     stop: async () => {
       await turns?.stop();
+      await upkeep?.archive?.stop(ARCHIVE_STOP_MS).catch((error: unknown) => onError('archiving', error));
       await catalog.cleared();
       database.close();
       lock?.release();
@@ -156,34 +165,6 @@ async function readAll(folder: string, ingested: ReadonlySet<string>, tail: Tail
   }
 }
 
-type Upkeep = () => Promise<void>;
-
-/** Removes what is too old or too much, and merges small files. */
-function createUpkeep(parts: {
-  readonly settings: StoreSettings;
-  readonly clock: Clock;
-  readonly catalog: Catalog;
-  readonly database: Database;
-  readonly folders: ReturnType<typeof foldersOf>;
-  readonly ingested: ReadonlySet<string>;
-  readonly quarantine: Quarantine;
-}): Upkeep {
-  const { settings, clock, catalog, database, folders, ingested, quarantine } = parts;
-  return async () => {
-    const limits = { hours: settings.retentionHours, maxBytes: settings.retentionBytes };
-    removeExpired(catalog, expired(catalog.files(), limits, clock.wallMs() * 1000));
-    await removeMarkers(folders.wal);
-    await quarantine.removeBefore(clock.wallMs() - settings.retentionHours * HOUR_MS);
-    const chosen = mergeable(catalog.files(), clock.wallMs());
-    if (chosen === undefined) return;
-    try {
-      await mergeFiles({ database, catalog, folders }, chosen, (segment) => ingested.has(segment));
-    } catch (error) {
-      if (!(await examine({ database, catalog, quarantine }, chosen))) throw error;
-    }
-  };
-}
-
 function createTurns(parts: {
   readonly ingest: Ingest;
   readonly upkeep: Upkeep;
@@ -200,7 +181,7 @@ function createTurns(parts: {
     await ingest.turn(forMs).catch((error: unknown) => onError('reading the write-ahead log', error));
     if (clock.monotonicMs() - upkeptAt < UPKEEP_EVERY_MS) return;
     upkeptAt = clock.monotonicMs();
-    await upkeep().catch((error: unknown) => onError('keeping order', error));
+    await upkeep.once().catch((error: unknown) => onError('keeping order', error));
   }
 
   async function run(): Promise<void> {

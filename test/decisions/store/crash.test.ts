@@ -1,23 +1,31 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { StoreFunctions } from '../../../src/decisions/store/protocol.ts';
-import { createChannel } from '../../../src/lib/channel.ts';
+import type { ArchiveSettings, StoreFunctions } from '../../../src/decisions/store/protocol.ts';
+import { type Channel, createChannel } from '../../../src/lib/channel.ts';
+import { archivedIds } from '../../support/archived.ts';
 import { eventually, root } from '../../support/process.ts';
+import { isolateSdk, s3Env, startS3 } from '../../support/s3.ts';
 import { scratchFolder } from '../../support/servers.ts';
 import { listAll, startStore } from '../../support/store.ts';
 import { walWriter } from '../../support/wal.ts';
 
 const ROUNDS = 30;
 
-/** A store that is killed that long after it was started, whatever it is doing. */
-async function killedAfter(folder: string, ms: number): Promise<void> {
+type StoreChild = {
+  readonly channel: Channel<StoreFunctions>;
+  readonly began: Promise<void>;
+  readonly exited: Promise<unknown>;
+  readonly kill: () => void;
+};
+
+function startChild(folder: string, archive: ArchiveSettings | undefined): StoreChild {
   const child = fork(join(root, 'src/store-main.ts'), ['store', '0'], {
     serialization: 'advanced',
-    env: {},
+    env: archive === undefined ? {} : s3Env,
     execArgv: [],
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
@@ -30,21 +38,27 @@ async function killedAfter(folder: string, ms: number): Promise<void> {
     },
     { report: () => {} },
   );
-  const began = channel
-    .call('start', {
-      path: folder,
-      retentionHours: 168,
-      retentionBytes: 1e12,
-      memoryBytes: 268_435_456,
-      timeoutMs: 2000,
-      readOnly: false,
-      logging: { level: 'error', format: 'json' },
-    })
-    .catch(() => {});
+  const began = channel.call('start', {
+    path: folder,
+    retentionHours: 168,
+    retentionBytes: 1e12,
+    memoryBytes: 268_435_456,
+    timeoutMs: 2000,
+    readOnly: false,
+    ...(archive === undefined ? {} : { archive }),
+    logging: { level: 'error', format: 'json' },
+  });
+  return { channel, began, exited, kill: () => void child.kill('SIGKILL') };
+}
+
+/** A store that is killed that long after it was started, whatever it is doing. */
+async function killedAfter(folder: string, ms: number, archive?: ArchiveSettings): Promise<void> {
+  const { began, exited, kill } = startChild(folder, archive);
   // Part of them while it opens, most of them while it takes segments in and merges.
-  if (ms > 0) await Promise.race([began, exited]);
+  if (ms > 0) await Promise.race([began.catch(() => {}), exited]);
+  else began.catch(() => {});
   await new Promise((resolve) => setTimeout(resolve, Math.abs(ms)));
-  child.kill('SIGKILL');
+  kill();
   await exited;
 }
 
@@ -82,4 +96,35 @@ test('however often the store is killed, nothing is lost and nothing is twice', 
   await eventually(async () =>
     readdirSync(join(folder, 'tmp')).some((file) => file.endsWith('.parquet')) ? undefined : true,
   );
+});
+
+test('however often it is killed, each decision is in the archive once', { timeout: 240_000 }, async (context) => {
+  isolateSdk(scratchFolder(context), s3Env);
+  const s3 = await startS3(context);
+  await s3.createBucket('archive');
+  const archive = { bucket: 'archive', prefix: '', afterSeconds: 300, s3: s3.config };
+  const folder = scratchFolder(context);
+  // Old enough, so that they are archived as soon as a store is there.
+  const wal = walWriter(folder, { nowMs: Date.now() - 600_000 });
+  const ids: string[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    for (let i = 0; i < 1 + (round % 3); i++) {
+      ids.push(...wal.write(100));
+      wal.seal();
+    }
+    await killedAfter(folder, round % 4 === 0 ? -Math.random() * 900 : Math.random() * 400, archive);
+  }
+  const killed = (await s3.objects('archive')).size;
+  await eventually(async () => {
+    const { channel, began, exited } = startChild(folder, archive);
+    await began;
+    await channel.call('stop', undefined);
+    await exited;
+    const { chosen } = JSON.parse(readFileSync(join(folder, 'archive.json'), 'utf8')) as Record<string, string[]>;
+    return chosen?.length === 0 ? true : undefined;
+  }, 60_000);
+  const objects = await s3.objects('archive');
+  context.diagnostic(`${killed} of ${objects.size} files were archived by stores that were killed`);
+  assert.ok(killed > 0);
+  assert.deepEqual(await archivedIds(context, objects), ids.sort());
 });
