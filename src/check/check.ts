@@ -146,12 +146,13 @@ export function createCheck(parts: CheckParts): Check {
     let room: ReturnType<ReserveRecord>;
     inFlight++;
     try {
+      // Also for a refusal, whose record is subject to the policy's rules about the log.
+      snapshot = parts.pin();
       room = parts.reserve?.('unreadable' in call.request ? undefined : call.request);
       if (parts.reserve !== undefined && room === undefined) {
         if (!('unreadable' in call.request)) progress.facts = call.request;
         outcome = refuse('log_unavailable');
       } else {
-        snapshot = parts.pin();
         const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
         outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
         if (outcome.kind === 'verdict' && progress.facts !== undefined) {
@@ -201,6 +202,7 @@ export function createCheck(parts: CheckParts): Check {
       observed: progress.observed,
       path: snapshot?.path ?? '',
       revisions: snapshot?.revisions ?? {},
+      logRules: snapshot?.logRules,
       timings: {
         identityMs: span(startedAt, progress.identifiedAt),
         inputMs: span(progress.identifiedAt, progress.inputAt),

@@ -31,6 +31,7 @@ export function createPolicyHolder(
     limits: limitsOf(config),
     inline: { steps: config.postern.evaluation.inline_steps, builtinMs: INLINE_BUILTIN_MS },
     network: createPolicyNetwork(config, env),
+    logPaths: logPaths(config),
   };
   let active: PreparedPolicy | undefined;
   let isStale = false;
@@ -81,8 +82,16 @@ export const inBoth =
 /** The path of the decision, without slashes around it; `query` is its older spelling. */
 export const decisionPath = (config: Config): string => {
   const { path, query } = config.plugins.envoy_ext_authz_grpc;
-  return query === undefined ? path.replace(/^\/+|\/+$/g, '') : query.split('.').slice(1).join('/');
+  return query === undefined ? withoutSlashes(path) : query.split('.').slice(1).join('/');
 };
+
+/** The paths of the rules about the decision log, likewise. */
+const logPaths = ({ decision_logs: { drop_decision, mask_decision } }: Config) => ({
+  drop: withoutSlashes(drop_decision),
+  mask: withoutSlashes(mask_decision),
+});
+
+const withoutSlashes = (path: string): string => path.replace(/^\/+|\/+$/g, '');
 
 /** What one evaluation may take at most. */
 export const limitsOf = ({ postern: { evaluation } }: Config) => ({

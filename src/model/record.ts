@@ -1,4 +1,4 @@
-import type { Observation } from './evaluation.ts';
+import type { LogRules, Observation } from './evaluation.ts';
 import type { RequestFacts } from './facts.ts';
 import type { Identity } from './identity.ts';
 import type { Json, JsonObject } from './json.ts';
@@ -46,5 +46,7 @@ export type DecisionRecord = {
   readonly observed: readonly Observation[];
   readonly path: string;
   readonly revisions: { readonly [bundle: string]: string };
+  /** Of the policy that was asked. */
+  readonly logRules?: LogRules | undefined;
   readonly timings: PhaseTimings;
 };

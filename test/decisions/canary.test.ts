@@ -16,7 +16,7 @@ const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).to
 const jwt = `${encode({ alg: 'RS256', kid: 'k' })}.${encode({ sub: canary })}.${Buffer.from(canary).toString('base64url')}`;
 
 function assertNoCanary(record: DecisionRecord): void {
-  const line = write(record);
+  const line = write(record) ?? '';
   const texts = [line, decodeURIComponent(line.replace(/%(?![0-9A-Fa-f]{2})/g, '%25'))];
   for (const match of line.matchAll(/[A-Za-z0-9+/_-]{8,}/g)) {
     // Base64 may begin anywhere in a run, so all four alignments of its digits are undone.
