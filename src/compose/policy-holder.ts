@@ -86,7 +86,7 @@ export const decisionPath = (config: Config): string => {
 };
 
 /** The paths of the rules about the decision log, likewise. */
-const logPaths = ({ decision_logs: { drop_decision, mask_decision } }: Config) => ({
+export const logPaths = ({ decision_logs: { drop_decision, mask_decision } }: Config) => ({
   drop: withoutSlashes(drop_decision),
   mask: withoutSlashes(mask_decision),
 });

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { checkClient, httpRequest, readResponse } from '../support/grpc.ts';
-import { eventually } from '../support/process.ts';
+import { checkClient, httpRequest, type Reply, readResponse } from '../support/grpc.ts';
+import { eventually, tool } from '../support/process.ts';
 import { buildBundle, type Server, scratchFolder, startPostern, type Tree } from '../support/servers.ts';
 import { readWal } from '../support/wal-folder.ts';
 
@@ -123,6 +123,13 @@ const headers = {
 };
 const ask = (path: string, over: Tree = {}): Uint8Array => httpRequest({ path, headers: { ...headers, ...over } });
 
+/** The gRPC code in an answer. */
+function codeOf(reply: Reply): number {
+  assert.ok('response' in reply);
+  const { status } = readResponse(reply.response) as { readonly status?: { readonly code?: number } };
+  return status?.code ?? 0;
+}
+
 for (const workers of [1, 2]) {
   test(`rules are followed in every output, with ${workers === 1 ? 'one process' : 'two workers'}`, async (context) => {
     const { server, client, events, written } = await serve(context, { postern: { workers } });
@@ -167,11 +174,9 @@ for (const workers of [1, 2]) {
 
 test('a dropped decision leaves no gap, and its answer is given where answers wait for their record', async (context) => {
   const { client, events, data } = await serve(context, { store: { durability: 'sync', on_overflow: 'deny' } });
-  const codes: (number | undefined)[] = [];
+  const codes: number[] = [];
   for (const path of ['/health', '/a', '/health', '/health', '/a', '/health']) {
-    const reply = await client.send(ask(path));
-    assert.ok('response' in reply);
-    codes.push(readResponse(reply.response).status?.code ?? 0);
+    codes.push(codeOf(await client.send(ask(path))));
   }
   assert.deepEqual(codes, Array(6).fill(0));
   await events(2);
@@ -204,12 +209,11 @@ drop if count([x | some x in big; x % 7 == 0]) > 1
     test(`since they ${how} cost the event its input, and no answer`, async (context) => {
       const { server, client, events, written } = await serve(context, { log, postern });
       for (let i = 0; i < 3; i++) {
-        const reply = await client.send(ask('/a'));
-        assert.ok('response' in reply && (readResponse(reply.response).status?.code ?? 0) === 0);
+        assert.equal(codeOf(await client.send(ask('/a'))), 0);
       }
       for (const found of await events(3)) {
         for (const event of found) {
-          assert.ok(!('input' in event) && !('result' in event));
+          assert.ok(event.input === undefined && event.result === undefined);
           assert.deepEqual(event.erased, ['/input', '/result']);
         }
       }
@@ -235,11 +239,35 @@ test('rules at other paths are found by the configuration, and those without an 
   const client = checkClient(server.grpc);
   context.after(client.close);
   await client.send(ask('/health'));
-  const [event] = await eventually(async () => {
+  const [event] = await eventually<readonly Event[]>(async () => {
     const found = eventsIn(server.stdout());
     return found.length > 0 ? found : undefined;
   });
   assert.deepEqual(event?.erased, ['/input']);
+});
+
+test('rules in sources are compiled with them, and sources without rules are fine', async (context) => {
+  const folder = scratchFolder(context);
+  const policy = join(folder, 'policy');
+  mkdirSync(policy);
+  writeFileSync(join(policy, 'verdict.rego'), verdict);
+  const opaPath = { PATH: `${dirname(tool('opa'))}:${process.env['PATH']}` };
+  const config = { decision_logs: { console: true } };
+  const erased = async (): Promise<Event['erased']> => {
+    const server = await startPostern(context, { folder, args: [policy], config, env: opaPath });
+    const client = checkClient(server.grpc);
+    await client.send(ask('/a'));
+    client.close();
+    const [event] = await eventually<readonly Event[]>(async () => {
+      const found = eventsIn(server.stdout());
+      return found.length > 0 ? found : undefined;
+    });
+    await server.stop();
+    return event?.erased;
+  };
+  assert.equal(await erased(), undefined);
+  writeFileSync(join(policy, 'log.rego'), 'package system.log\n\nmask := ["/input"]\n');
+  assert.deepEqual(await erased(), ['/input']);
 });
 
 test('columns are filled without an input', async (context) => {
