@@ -97,13 +97,7 @@ async function compile(opa: string, compilation: Compilation): Promise<void> {
 const endOf = ({ code, signal, killed }: ExecFileException): string =>
   killed === true ? `it was not done within ${TIMEOUT_MS / 1000} s` : `it ended with ${signal ?? code ?? 'no word'}`;
 
-function optionsOf({
-  entrypoints,
-  ignore,
-  revision,
-  capabilities,
-  asBundles,
-}: Compilation): readonly string[] {
+function optionsOf({ entrypoints, ignore, revision, capabilities, asBundles }: Compilation): readonly string[] {
   const known = capabilities !== undefined && existsSync(capabilities) ? resolve(capabilities) : capabilities;
   return [
     '-t',

@@ -1,7 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { uuid7 } from '../lib/uuid7.ts';
-import type { Observation, Snapshot } from '../model/evaluation.ts';
+import type { LogRules, Observation, Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
 import type { PassOn } from '../model/pass-on.ts';
@@ -22,6 +22,8 @@ import { screen } from './screen.ts';
 export type CheckParts = {
   readonly clock: Clock;
   readonly pin: PinSnapshot;
+  /** What the last policy has to say about the log, also when it may not decide any more. */
+  readonly lastLogRules?: () => LogRules | undefined;
   readonly identify: Identify;
   readonly toDecision: ReadDecision;
   /** Given when no decision may be made that cannot be recorded. */
@@ -146,13 +148,12 @@ export function createCheck(parts: CheckParts): Check {
     let room: ReturnType<ReserveRecord>;
     inFlight++;
     try {
-      // Also for a refusal, whose record is subject to the policy's rules about the log.
-      snapshot = parts.pin();
       room = parts.reserve?.('unreadable' in call.request ? undefined : call.request);
       if (parts.reserve !== undefined && room === undefined) {
         if (!('unreadable' in call.request)) progress.facts = call.request;
         outcome = refuse('log_unavailable');
       } else {
+        snapshot = parts.pin();
         const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
         outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
         if (outcome.kind === 'verdict' && progress.facts !== undefined) {
@@ -202,7 +203,7 @@ export function createCheck(parts: CheckParts): Check {
       observed: progress.observed,
       path: snapshot?.path ?? '',
       revisions: snapshot?.revisions ?? {},
-      logRules: snapshot?.logRules,
+      logRules: snapshot === undefined ? parts.lastLogRules?.() : snapshot.logRules,
       timings: {
         identityMs: span(startedAt, progress.identifiedAt),
         inputMs: span(progress.identifiedAt, progress.inputAt),

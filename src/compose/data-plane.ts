@@ -72,6 +72,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
   const check = createCheck({
     clock,
     pin: policy.pin,
+    lastLogRules: policy.lastLogRules,
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
     reserve: parts.reserve,

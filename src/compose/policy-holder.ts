@@ -11,6 +11,8 @@ export type PolicyHolder = {
   readonly prepare: PreparePolicy;
   /** What serves; undefined before the first policy. */
   readonly pin: () => PreparedPolicy | undefined;
+  /** Of what served last, however old it is. */
+  readonly lastLogRules: () => PreparedPolicy['logRules'];
   /** What serves is older than it may be: there is no policy until it is not. */
   readonly setStale: (stale: boolean) => void;
   readonly part: Part;
@@ -37,6 +39,7 @@ export function createPolicyHolder(
   let isStale = false;
   return {
     pin: () => (isStale ? undefined : active),
+    lastLogRules: () => active?.logRules,
     setStale: (stale) => {
       isStale = stale;
       onChanged();

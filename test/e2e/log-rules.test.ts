@@ -65,9 +65,12 @@ type Options = {
   readonly store?: Tree;
 };
 
+const entrypointsIn = (log: string): readonly string[] =>
+  ['mask', 'drop'].filter((rule) => new RegExp(`^${rule}\\b`, 'm').test(log)).map((rule) => `system/log/${rule}`);
+
 /** Postern with all outputs of the log. */
 async function serve(context: TestContext, options: Options = {}) {
-  const { log = rules, entrypoints = ['system/log/mask', 'system/log/drop'], postern = {}, store = {} } = options;
+  const { log = rules, entrypoints = entrypointsIn(log), postern = {}, store = {} } = options;
   const folder = scratchFolder(context);
   const sources = [join(folder, 'verdict.rego'), join(folder, 'log.rego')] as const;
   writeFileSync(sources[0], verdict);
@@ -203,6 +206,24 @@ mask := ["/input/a"] if count([x | some x in big; x % 7 == 0]) > 1
 drop if count([x | some x in big; x % 7 == 0]) > 1
 `,
       { evaluation: { inline_steps: 100_000 } },
+    ],
+    [
+      'would have to wait for the network',
+      'package system.log\n\nmask := ["/input/a"] if http.send({"method": "GET", "url": "http://127.0.0.1:1/"}).status_code == 0\n',
+      { http_send: { allow_hosts: ['127.0.0.1'], allow_private: ['127.0.0.0/8'] } },
+    ],
+    [
+      'take too long where a policy may wait',
+      `package system.log
+
+mask := ["/input/a"] if count([x | some x in numbers.range(1, 30000); x % 7 == 0]) > 1
+
+drop if http.send({"method": "GET", "url": "http://127.0.0.1:1/"}).status_code == 0
+`,
+      {
+        evaluation: { inline_steps: 100_000 },
+        http_send: { allow_hosts: ['127.0.0.1'], allow_private: ['127.0.0.0/8'] },
+      },
     ],
   ];
   for (const [how, log, postern = {}] of broken) {

@@ -42,5 +42,5 @@ export const isHidden = (copy: Copy, operations: readonly Operation[]): boolean 
 const overlap = (source: readonly string[], path: readonly string[]): boolean =>
   source.every((key, i) => {
     const segment = path[i];
-    return segment === undefined || keysOf(segment).includes(key);
+    return segment === undefined || segment === key || (segment.includes('%') && keysOf(segment).includes(key));
   });
