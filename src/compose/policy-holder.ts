@@ -2,6 +2,8 @@ import type { Policy, Prepared } from '../bundles/activate.ts';
 import type { Config } from '../config/schema.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { type PreparedPolicy, preparePolicy } from '../policy/prepare.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { logPaths, warnOfMissing, withoutSlashes } from './log-rules.ts';
 import { createPolicyNetwork } from './policy-network.ts';
 
 /** Makes a policy ready to serve, somewhere. Rejects when it cannot. */
@@ -26,6 +28,7 @@ const BUILTIN_MS = 250;
 export function createPolicyHolder(
   config: Config,
   env: Parameters<typeof createPolicyNetwork>[1],
+  log: Pick<Logger, 'warn'>,
   onChanged: () => void,
 ): PolicyHolder {
   const options = {
@@ -51,6 +54,7 @@ export function createPolicyHolder(
           const previous = active;
           active = prepared;
           previous?.close();
+          warnOfMissing(prepared.logRules, config, log);
           onChanged();
         },
         abandon: prepared.close,
@@ -87,14 +91,6 @@ export const decisionPath = (config: Config): string => {
   const { path, query } = config.plugins.envoy_ext_authz_grpc;
   return query === undefined ? withoutSlashes(path) : query.split('.').slice(1).join('/');
 };
-
-/** The paths of the rules about the decision log, likewise. */
-export const logPaths = ({ decision_logs: { drop_decision, mask_decision } }: Config) => ({
-  drop: withoutSlashes(drop_decision),
-  mask: withoutSlashes(mask_decision),
-});
-
-const withoutSlashes = (path: string): string => path.replace(/^\/+|\/+$/g, '');
 
 /** What one evaluation may take at most. */
 export const limitsOf = ({ postern: { evaluation } }: Config) => ({

@@ -9,7 +9,8 @@ import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createGenerations, type Generations } from './bundle-generations.ts';
-import { decisionPath, logPaths, type PreparePolicy } from './policy-holder.ts';
+import { logPaths } from './log-rules.ts';
+import { decisionPath, type PreparePolicy } from './policy-holder.ts';
 
 type BundleFile = { readonly name: string; readonly path: string };
 export type SourceSettings = Pick<Settings, 'config' | 'bundlePaths' | 'sourcePaths' | 'ignore' | 'log' | 'env'>;

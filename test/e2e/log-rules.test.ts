@@ -265,6 +265,8 @@ test('rules at other paths are found by the configuration, and those without an 
     return found.length > 0 ? found : undefined;
   });
   assert.deepEqual(event?.erased, ['/input']);
+  assert.match(server.stderr(), /nothing follows decision_logs\.drop_decision/);
+  assert.ok(!server.stderr().includes('decision_logs.mask_decision'));
 });
 
 test('rules in sources are compiled with them, and sources without rules are fine', async (context) => {

@@ -12,7 +12,8 @@ import { CommandFailed } from '../../cli/failure.ts';
 import { commonFolder } from '../../lib/common-folder.ts';
 import { readLimited } from '../../lib/read-limited.ts';
 import { replaceFile } from '../../lib/replace-file.ts';
-import { decisionPath, logPaths } from '../policy-holder.ts';
+import { logPaths } from '../log-rules.ts';
+import { decisionPath } from '../policy-holder.ts';
 import { inspectContent } from './inspect.ts';
 import { unpacked } from './open-file.ts';
 

@@ -113,6 +113,28 @@ describe('a rule', () => {
   });
 });
 
+test('several rules do what opa-envoy-plugin 1.19.1 was seen to do', () => {
+  const http = { host: 'api.test', method: 'GET', path: '/hello?a+b=2', protocol: 'HTTP/1.1', scheme: 'http' };
+  const event = (headers: Json): { readonly input: Json } => ({
+    input: {
+      attributes: { request: { http: { ...http, headers } } },
+      ...{ parsed_body: null, parsed_path: ['hello'], parsed_query: { 'a b': ['2'] }, truncated_body: false },
+    },
+  });
+  const result = { allowed: true, headers: { 'x-a': 'b' }, reasons: ['r1'] };
+  const rules = [
+    '/input/attributes/request/http/headers/x-person',
+    '/input/nothing',
+    upsert('/result/added/deep', ['decision_id', 'input']),
+  ];
+  assert.deepEqual(maskedBy(rules, { ...event({ 'x-o': 'o', 'x-person': 's' }), result }), {
+    ...event({ 'x-o': 'o' }),
+    result: { added: { deep: ['decision_id', 'input'] }, ...result },
+    erased: ['/input/attributes/request/http/headers/x-person'],
+    masked: ['/result/added/deep'],
+  });
+});
+
 describe('our own redaction', () => {
   const headers = { authorization: 'Bearer t0p-s3cr3t', 'x-trace': 'abc' };
   const input = { attributes: { request: { http: { headers } } }, parsed_body: { pin: '1234', note: 'n' } };
