@@ -5,7 +5,10 @@ import { type Operation, readOperations, removeAll } from './operation.ts';
 /** What becomes of an event: it is not written, or what the policy's rules leave of it. */
 export type Verdict = 'drop' | readonly Operation[];
 
-/** Asks the policy that made a decision about its event, once, however often it is written. `event` gives the JSON text. Never throws. */
+/**
+ * Asks the policy that made a decision about its event, once, however often it is written: two outputs must not get two
+ * answers. `event` gives the JSON text as the policy may see it. Never throws.
+ */
 export type Judge = (record: DecisionRecord, event: () => string) => Verdict;
 
 export type JudgeOptions = {
