@@ -32,6 +32,8 @@ export type Compilation = {
   readonly sources: readonly string[];
   /** Paths of decisions. */
   readonly entrypoints: readonly string[];
+  /** Paths of more, if the sources have them. */
+  readonly optional?: readonly string[];
   /** Patterns of files to leave out, beside tests. */
   readonly ignore: readonly string[];
   readonly output: string;
@@ -56,15 +58,28 @@ export class CompileError extends Error {
  * what they are compiled to, under paths that say nothing about this machine. The same sources make the same bytes. Rejects
  * with CompileError, or with the command to run where there is no opa.
  */
-export async function compileSources(compilation: Compilation): Promise<void> {
-  const { sources, output, searchPath, afterwards } = compilation;
-  const opa = findOpa(searchPath);
-  const options = optionsOf(compilation);
-  if (opa === undefined) {
-    const command = ['opa', 'build', ...options, '-o', 'bundle.tar.gz', ...sources].map(quoted).join(' ');
-    const then = afterwards === undefined ? '' : ` and ${afterwards}`;
-    throw new Error(`Rego sources are compiled with opa, and there is none on the PATH; run \`${command}\`${then}`);
+export async function compileSources({ optional = [], ...compilation }: Compilation): Promise<void> {
+  const opa = findOpa(compilation.searchPath);
+  if (opa === undefined) throw new Error(adviceFor(compilation));
+  try {
+    await compile(opa, { ...compilation, entrypoints: [...new Set([...compilation.entrypoints, ...optional])] });
+  } catch (error) {
+    const isAbsent = (path: string): boolean => error instanceof CompileError && error.message.includes(`"${path}"`);
+    if (!optional.some(isAbsent)) throw error;
+    await compileSources({ ...compilation, optional: optional.filter((path) => !isAbsent(path)) });
   }
+}
+
+function adviceFor(compilation: Compilation): string {
+  const { sources, afterwards } = compilation;
+  const command = ['opa', 'build', ...optionsOf(compilation), '-o', 'bundle.tar.gz', ...sources].map(quoted).join(' ');
+  const then = afterwards === undefined ? '' : ` and ${afterwards}`;
+  return `Rego sources are compiled with opa, and there is none on the PATH; run \`${command}\`${then}`;
+}
+
+async function compile(opa: string, compilation: Compilation): Promise<void> {
+  const { sources, output } = compilation;
+  const options = optionsOf(compilation);
   // Names of files are compiled into the module, and opa writes them as it is given them, `..` and all.
   const { folder, names } = commonFolder(sources);
   await new Promise<void>((done, failed) => {

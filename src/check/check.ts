@@ -1,7 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { uuid7 } from '../lib/uuid7.ts';
-import type { Observation, Snapshot } from '../model/evaluation.ts';
+import type { LogRules, Observation, Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
 import type { PassOn } from '../model/pass-on.ts';
@@ -22,6 +22,8 @@ import { screen } from './screen.ts';
 export type CheckParts = {
   readonly clock: Clock;
   readonly pin: PinSnapshot;
+  /** What the last policy has to say about the log, also when it may not decide any more. */
+  readonly lastLogRules?: () => LogRules | undefined;
   readonly identify: Identify;
   readonly toDecision: ReadDecision;
   /** Given when no decision may be made that cannot be recorded. */
@@ -202,6 +204,7 @@ export function createCheck(parts: CheckParts): Check {
       path: snapshot?.path ?? '',
       revisions: snapshot?.revisions ?? {},
       digests: snapshot?.digests ?? {},
+      logRules: snapshot === undefined ? parts.lastLogRules?.() : snapshot.logRules,
       timings: {
         identityMs: span(startedAt, progress.identifiedAt),
         inputMs: span(progress.identifiedAt, progress.inputAt),

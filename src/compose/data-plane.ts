@@ -48,7 +48,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
   const { config, log, env, clock, metrics, record, onReadiness, holder, onKeys } = parts;
   const plugin = config.plugins.envoy_ext_authz_grpc;
   const { paths, evaluation, identity } = config.postern;
-  const policy = createPolicyHolder(config, env, onReadiness);
+  const policy = createPolicyHolder(config, env, log, onReadiness);
   const jwtBundles = jwtBundlesOf(identity?.workload.jwt_svid);
   const callers =
     identity === undefined
@@ -72,6 +72,7 @@ export function createDataPlane(parts: DataPlaneParts): DataPlane {
   const check = createCheck({
     clock,
     pin: policy.pin,
+    lastLogRules: policy.lastLogRules,
     identify: callers?.identify ?? (() => ({ ok: true, identity: undefined })),
     toDecision,
     reserve: parts.reserve,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { CheckParts } from '../check/check.ts';
 import type { StoreConfig } from '../config/schema.ts';
 import { createEventWriter, type Labels } from '../decisions/event.ts';
+import type { Judge } from '../decisions/mask/judge.ts';
 import { diskFiles } from '../decisions/wal/files.ts';
 import { createWal } from '../decisions/wal/wal.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -12,6 +13,7 @@ export type DurableLog = Required<Pick<Part, 'start' | 'stop'>> & Pick<CheckPart
 
 type DurableLogParts = {
   readonly labels: Labels;
+  readonly judge: Judge;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly onError: (error: unknown) => void;
@@ -20,7 +22,7 @@ type DurableLogParts = {
 /** The log of `postern.store` in this process; undefined when it is not configured. */
 export function createDurableLog(
   config: StoreConfig | undefined,
-  { labels, clock, metrics, onError }: DurableLogParts,
+  { labels, judge, clock, metrics, onError }: DurableLogParts,
 ): DurableLog | undefined {
   if (config === undefined) return undefined;
   const denies = config.on_overflow === 'deny';
@@ -32,7 +34,7 @@ export function createDurableLog(
     maxRecords: config.queue.records,
     maxBytes: config.queue.bytes,
     segmentBytes: config.segment_bytes,
-    toLine: createEventWriter(labels, config.input),
+    toLine: createEventWriter(labels, config.input, judge),
     files: diskFiles,
     clock,
     token: randomBytes(4).toString('hex'),

@@ -2,6 +2,8 @@ import type { Policy, Prepared } from '../bundles/activate.ts';
 import type { Config } from '../config/schema.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { type PreparedPolicy, preparePolicy } from '../policy/prepare.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { logPaths, warnOfMissing, withoutSlashes } from './log-rules.ts';
 import { createPolicyNetwork } from './policy-network.ts';
 
 /** Makes a policy ready to serve, somewhere. Rejects when it cannot. */
@@ -11,6 +13,8 @@ export type PolicyHolder = {
   readonly prepare: PreparePolicy;
   /** What serves; undefined before the first policy. */
   readonly pin: () => PreparedPolicy | undefined;
+  /** Of what served last, however old it is. */
+  readonly lastLogRules: () => PreparedPolicy['logRules'];
   /** What serves is older than it may be: there is no policy until it is not. */
   readonly setStale: (stale: boolean) => void;
   readonly part: Part;
@@ -24,6 +28,7 @@ const BUILTIN_MS = 250;
 export function createPolicyHolder(
   config: Config,
   env: Parameters<typeof createPolicyNetwork>[1],
+  log: Pick<Logger, 'warn'>,
   onChanged: () => void,
 ): PolicyHolder {
   const options = {
@@ -31,11 +36,13 @@ export function createPolicyHolder(
     limits: limitsOf(config),
     inline: { steps: config.postern.evaluation.inline_steps, builtinMs: INLINE_BUILTIN_MS },
     network: createPolicyNetwork(config, env),
+    logPaths: logPaths(config),
   };
   let active: PreparedPolicy | undefined;
   let isStale = false;
   return {
     pin: () => (isStale ? undefined : active),
+    lastLogRules: () => active?.logRules,
     setStale: (stale) => {
       isStale = stale;
       onChanged();
@@ -47,6 +54,7 @@ export function createPolicyHolder(
           const previous = active;
           active = prepared;
           previous?.close();
+          warnOfMissing(prepared.logRules, config, log);
           onChanged();
         },
         abandon: prepared.close,
@@ -81,7 +89,7 @@ export const inBoth =
 /** The path of the decision, without slashes around it; `query` is its older spelling. */
 export const decisionPath = (config: Config): string => {
   const { path, query } = config.plugins.envoy_ext_authz_grpc;
-  return query === undefined ? path.replace(/^\/+|\/+$/g, '') : query.split('.').slice(1).join('/');
+  return query === undefined ? withoutSlashes(path) : query.split('.').slice(1).join('/');
 };
 
 /** What one evaluation may take at most. */

@@ -10,6 +10,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createGenerations, type Generations } from './bundle-generations.ts';
+import { logPaths } from './log-rules.ts';
 import { decisionPath, type PreparePolicy } from './policy-holder.ts';
 
 type BundleFile = { readonly name: string; readonly path: string };
@@ -57,6 +58,7 @@ export function createPolicySource(
     await compileSources({
       ...{ sources, ignore, output },
       entrypoints: [decisionPath(config)],
+      optional: Object.values(logPaths(config)),
       searchPath: env['PATH'] ?? '',
       afterwards: 'start with --bundle bundle.tar.gz',
     });

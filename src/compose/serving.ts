@@ -14,6 +14,7 @@ import { messageOf } from '../lib/message.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createDurableLog } from './durable-log.ts';
+import { createLogJudge } from './log-judge.ts';
 import { createTls, type Tls } from './tls.ts';
 
 export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
@@ -51,9 +52,11 @@ export function createServing(parts: ServingParts): Serving {
     log.error({ cause: messageOf(error) }, 'the decision log could not be written');
   };
   const labels = { id: parts.instanceId, version, ...config.labels };
-  const wal = createDurableLog(config.postern.store, { labels, clock, metrics, onError: logFailed });
+  const judge = createLogJudge({ clock, metrics, log });
+  const wal = createDurableLog(config.postern.store, { labels, judge, clock, metrics, onError: logFailed });
   const decisionLog = createDecisionLog({
     labels,
+    judge,
     sinks: sinksOf(config, parts.worker, logFailed),
     onDrop: metrics.logDropped,
     onError: logFailed,

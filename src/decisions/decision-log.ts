@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { DecisionRecord } from '../model/record.ts';
 import { createEventWriter, type Labels } from './event.ts';
+import type { Judge } from './mask/judge.ts';
 import { createQueue } from './queue.ts';
 import type { Sink } from './sinks/sink.ts';
 
@@ -8,6 +9,8 @@ export type DecisionLogOptions = {
   /** Written to every event: `id` and `version` of this process, then the configured ones. */
   readonly labels: Labels;
   readonly sinks: readonly Sink[];
+  /** What the policy wants of the log; everything when left out. */
+  readonly judge?: Judge;
   readonly clock?: Clock;
   /** Decisions that were lost: for every sink (no name), or for the one that is named. */
   readonly onDrop: (count: number, sink?: string) => void;
@@ -34,7 +37,7 @@ export type DecisionLog = {
 /** The decision log: records become redacted events in OPA's schema, and events become lines in each sink. */
 export function createDecisionLog(options: DecisionLogOptions): DecisionLog {
   const queue = createQueue({
-    toLine: createEventWriter(options.labels),
+    toLine: createEventWriter(options.labels, 'masked', options.judge),
     sinks: options.sinks,
     clock: options.clock ?? systemClock,
     capacity: options.capacity ?? 10_000,

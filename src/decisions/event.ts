@@ -2,8 +2,12 @@ import type { RequestFacts } from '../model/facts.ts';
 import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
 import type { DecisionRecord, PhaseTimings } from '../model/record.ts';
 import { emptyObject, isObject, stringify } from '../values/json.ts';
-import { type Redacted, redact } from './redact.ts';
-import { scrub } from './scrub.ts';
+import { builtinCache } from './builtin-cache.ts';
+import { isHidden } from './mask/copies.ts';
+import { type Judge, keepAll } from './mask/judge.ts';
+import type { Operation } from './mask/operation.ts';
+import { type Redactable, type Redacted, redact } from './redact.ts';
+import { scrub, scrubTarget } from './scrub.ts';
 import { timestampOf } from './timestamp.ts';
 import { traceContextOf } from './trace.ts';
 
@@ -13,39 +17,63 @@ export type Labels = { readonly [name: string]: string };
 
 /**
  * Writes decisions as OPA's decision log events (EventV1 in open-policy-agent/opa v1/plugins/logs/plugin.go), one line
- * of JSON without its line end. What OPA has no key for stands under `custom`. Secrets are gone when this returns.
+ * of JSON without its line end. What OPA has no key for stands under `custom`. Secrets are gone when this returns, and so
+ * is what the policy's rules hide; undefined: they drop the decision.
  */
-export function createEventWriter(labels: Labels, input: InputMode = 'masked'): (record: DecisionRecord) => string {
+export function createEventWriter(
+  labels: Labels,
+  input: InputMode = 'masked',
+  judge: Judge = keepAll,
+): (record: DecisionRecord) => string | undefined {
+  const write = createWriter(labels);
+  return (record) => {
+    const verdict = judge(record, () => write(record, rawContents(record), []));
+    if (verdict === 'drop') return undefined;
+    return write(record, redact(redactableOf(record), input, verdict), verdict);
+  };
+}
+
+const redactableOf = (record: DecisionRecord): Redactable => ({
+  input: record.document ?? record.facts?.message,
+  text: record.text,
+  result: record.result,
+  observed: record.observed,
+  reasons: record.policyReasons,
+  cause: record.cause,
+});
+
+/** For the policy, which has seen it all. */
+const rawContents = (record: DecisionRecord): Redacted => ({
+  ...redactableOf(record),
+  text: record.text,
+  observed: builtinCache(record.observed),
+  masked: [],
+  erased: [],
+});
+
+/** `operations` hide in `custom` what they hide elsewhere. */
+type Write = (record: DecisionRecord, contents: Redacted, operations: readonly Operation[]) => string;
+
+function createWriter(labels: Labels): Write {
   const labelsText = stringify(labels);
   const bundlesOf = remembered(bundlesText);
   const digestsOf = remembered(digestsText);
   const quotedPath = remembered(stringify);
-  return (record) => {
+  return (record, contents, operations) => {
     const { facts, path } = record;
-    const redacted = redact(
-      {
-        input: record.document ?? facts?.message,
-        text: record.text,
-        result: record.result,
-        observed: record.observed,
-        reasons: record.policyReasons,
-        cause: record.cause,
-      },
-      input,
-    );
     const trace = facts === undefined ? undefined : traceContextOf(facts);
     return (
       `{"labels":${labelsText},"decision_id":"${record.decisionId}"` +
       (trace === undefined ? '' : `,"trace_id":"${trace.traceId}","span_id":"${trace.spanId}"`) +
       field('bundles', bundlesOf(record.revisions)) +
       (path === '' ? '' : `,"path":${quotedPath(path)}`) +
-      (redacted.text === undefined ? valueField('input', redacted.input) : `,"input":${redacted.text}`) +
-      valueField('result', redacted.result) +
-      valueField('nd_builtin_cache', redacted.observed) +
-      (redacted.erased.length === 0 ? '' : `,"erased":${stringify(redacted.erased)}`) +
-      (redacted.masked.length === 0 ? '' : `,"masked":${stringify(redacted.masked)}`) +
-      valueField('error', errorOf(record, redacted.cause)) +
-      `,"timestamp":"${timestampOf(record.timeMs)}","metrics":${metricsOf(record.timings)},"custom":${customOf(record, redacted, digestsOf(record.digests))}}`
+      (contents.text === undefined ? valueField('input', contents.input) : `,"input":${contents.text}`) +
+      valueField('result', contents.result) +
+      valueField('nd_builtin_cache', contents.observed) +
+      (contents.erased.length === 0 ? '' : `,"erased":${stringify(contents.erased)}`) +
+      (contents.masked.length === 0 ? '' : `,"masked":${stringify(contents.masked)}`) +
+      valueField('error', errorOf(record, contents.cause)) +
+      `,"timestamp":"${timestampOf(record.timeMs)}","metrics":${metricsOf(record.timings)},"custom":${customOf(record, contents.reasons, operations, digestsOf(record.digests))}}`
     );
   };
 }
@@ -85,17 +113,27 @@ const microsOf = (ms: number): number => Math.round(ms * 1e3);
 const metricsOf = (timings: PhaseTimings): string =>
   `{${nanosField('timer_postern_identity_ns', timings.identityMs)}${nanosField('timer_postern_input_ns', timings.inputMs)}${nanosField('timer_rego_query_eval_ns', timings.evaluationMs)}"timer_server_handler_ns":${Math.round(timings.totalMs * 1e6)}}`;
 
-function customOf(record: DecisionRecord, redacted: Redacted, digests: string | undefined): string {
+function customOf(
+  record: DecisionRecord,
+  reasons: readonly string[],
+  operations: readonly Operation[],
+  digests: string | undefined,
+): string {
   const { facts, identity, timings } = record;
+  const copied = (name: keyof typeof copiedFields, text: string | undefined): string =>
+    text === undefined || text === '' || isHidden(name, operations) ? '' : copiedFields[name](text);
   return (
     `{"reason":"${record.reason}"` +
-    (redacted.reasons.length === 0 ? '' : `,"reasons":${stringify(redacted.reasons)}`) +
+    (reasons.length === 0 || isHidden('reasons', operations) ? '' : `,"reasons":${stringify(reasons)}`) +
     `,"outcome":"${record.outcome}","http_status":${record.httpStatus}` +
-    subjectField(identity?.subject) +
-    issuerField(identity?.issuer) +
-    methodField(facts?.method) +
-    hostField(facts?.host) +
-    clientField(facts === undefined ? undefined : clientAddress(facts)) +
+    copied('subject', identity?.subject) +
+    copied('issuer', identity?.issuer) +
+    copied('tenant', textOf(identity?.claims?.['tenant'])) +
+    copied('spiffe_id', identity?.workload?.spiffe_id) +
+    copied('method', facts?.method) +
+    copied('host', facts?.host) +
+    copied('path', facts?.isHttp === true ? pathOf(facts) : undefined) +
+    copied('client_ip', facts === undefined ? undefined : clientAddress(facts)) +
     field('bundle_digests', digests) +
     `,"dry_run":${record.dryRun}${record.cancelled ? ',"cancelled":true' : ''}` +
     `,"phases":{"identity_us":${microsOf(timings.identityMs)},"input_us":${microsOf(timings.inputMs)}` +
@@ -103,13 +141,22 @@ function customOf(record: DecisionRecord, redacted: Redacted, digests: string | 
   );
 }
 
-const scrubbedField = (name: string): ((text: string | undefined) => string) =>
-  remembered((text) => (text === undefined || text === '' ? '' : `,"${name}":${stringify(scrub(text))}`));
-const subjectField = scrubbedField('subject');
-const issuerField = scrubbedField('issuer');
-const methodField = scrubbedField('method');
-const hostField = scrubbedField('host');
-const clientField = scrubbedField('client_ip');
+/** Without what may be in a query. */
+const pathOf = ({ path }: RequestFacts): string => path.split(/[?#]/, 1)[0] || '/';
+const textOf = (value: Json | undefined): string | undefined => (typeof value === 'string' ? value : undefined);
+
+const scrubbedField = (name: string, scrubText: (text: string) => string = scrub): ((text: string) => string) =>
+  remembered((text) => `,"${name}":${stringify(scrubText(text))}`);
+const copiedFields = {
+  subject: scrubbedField('subject'),
+  issuer: scrubbedField('issuer'),
+  tenant: scrubbedField('tenant'),
+  spiffe_id: scrubbedField('spiffe_id'),
+  method: scrubbedField('method'),
+  host: scrubbedField('host'),
+  path: scrubbedField('path', scrubTarget),
+  client_ip: scrubbedField('client_ip'),
+} as const;
 
 const CLIENT_ADDRESS = ['attributes', 'source', 'address', 'socketAddress', 'address'] as const;
 

@@ -11,7 +11,8 @@ const MAX_TURN_RECORDS = 50;
 const MAX_TURN_MS = 2;
 
 export type QueueOptions = {
-  readonly toLine: (record: DecisionRecord) => string;
+  /** Undefined: there is no line of this record. */
+  readonly toLine: (record: DecisionRecord) => string | undefined;
   readonly sinks: readonly Sink[];
   readonly clock: Clock;
   /** Records that may wait. */
@@ -87,6 +88,7 @@ export function createQueue(options: QueueOptions): Queue {
     taken++;
     try {
       const line = options.toLine(entry.record);
+      if (line === undefined) return;
       offered++;
       for (const lane of lanes) lane.offer(line);
     } catch (error) {

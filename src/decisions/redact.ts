@@ -1,7 +1,10 @@
 import type { Observation } from '../model/evaluation.ts';
-import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
+import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
+import { builtinCache } from './builtin-cache.ts';
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
+import { follow, type Parts } from './mask/follow.ts';
+import { escapeSegment, type MaskedPart, type Operation } from './mask/operation.ts';
 import { redactText, segment } from './redact-text.ts';
 import { type Region, regions } from './regions.ts';
 import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
@@ -30,7 +33,7 @@ export type Redacted = Omit<Redactable, 'observed'> & {
   /** The input, where it could be redacted in its text; `input` is undefined then. */
   readonly text: string | undefined;
   /** By built-in and by its arguments as JSON text, as OPA's `nd_builtin_cache` has it. */
-  readonly observed: JsonObject | undefined;
+  readonly observed: Json | undefined;
   /** Where a value (or the key itself) was replaced, wholly or in part. */
   readonly masked: readonly string[];
   /** Objects and lists that lost entries because the document is too large. */
@@ -47,14 +50,21 @@ type Pass = {
   values: number;
   text: number;
   pointerText: number;
+  /** What became of keys in the copies of their objects. */
+  readonly renamed: Map<JsonObject, Map<string, string>>;
 };
 
 /**
  * Redacted copies of what a decision consists of; the originals stay as they are. Always masked: sensitive headers,
  * query parameters and body keys, raw bodies, whatever looks like a JWT; in the policy's words also every secret of
- * this request that it repeats. Bounded in depth, count and text.
+ * this request that it repeats. Bounded in depth, count and text. `operations` are what the policy's mask rules want beside
+ * that; they can add nothing that would not have been masked.
  */
-export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'masked'): Redacted {
+export function redact(
+  parts: Redactable,
+  mode: 'full' | 'masked' | 'off' = 'masked',
+  operations: readonly Operation[] = [],
+): Redacted {
   const pass: Pass = {
     plain: regions[mode === 'full' ? 'full' : 'masked'],
     secrets: [],
@@ -64,9 +74,11 @@ export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'mas
     values: 0,
     text: 0,
     pointerText: MAX_POINTER_TEXT,
+    renamed: new Map(),
   };
   const observations = parts.observed ?? [];
   const speaks =
+    operations.length > 0 ||
     observations.length > 0 ||
     parts.reasons.length > 0 ||
     parts.cause !== undefined ||
@@ -79,23 +91,54 @@ export function redact(parts: Redactable, mode: 'full' | 'masked' | 'off' = 'mas
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
   if (speaks) pass.secrets = pass.known.spellings();
-  const result = copyPart(parts.result, '/result', pass);
-  const observed = observations.length === 0 ? undefined : copyObserved(observations, pass);
+  const contents: Contents = {
+    input: mode === 'off' ? undefined : input,
+    text: mode === 'off' ? undefined : text,
+    result: copyPart(parts.result, '/result', pass),
+    observed: copyObserved(observations, pass),
+  };
+  const left = operations.length === 0 ? contents : leftBy(operations, contents, pass);
   refill(pass);
   const reasons = parts.reasons
     .slice(0, MAX_REASONS)
     .map((reason, i) => copyText(reason, pass.plain, `/custom/reasons/${i}`, pass));
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
-  return {
-    input: mode === 'off' ? undefined : input,
-    text: mode === 'off' ? undefined : text,
+  return { ...left, reasons, cause, masked: [...new Set(pass.masked)], erased: [...new Set(pass.erased)] };
+}
+
+type Contents = Pick<Redacted, 'input' | 'text' | 'result' | 'observed'>;
+
+/** What mask rules leave of copies that are redacted. */
+function leftBy(operations: readonly Operation[], { input, text, result, observed }: Contents, pass: Pass): Contents {
+  const isAbout = (part: MaskedPart, op?: Operation['op']): boolean =>
+    operations.some((operation) => operation.part === part && (op === undefined || operation.op === op));
+  const changesInput = isAbout('input');
+  const parts: Parts = {
+    // The keys in the text are all as they were.
+    input: changesInput && text !== undefined ? parseExact(text) : input,
     result,
-    observed,
-    reasons,
-    cause,
-    masked: pass.masked,
-    erased: pass.erased,
+    nd_builtin_cache: observed,
   };
+  const { secrets } = pass;
+  refill(pass);
+  follow(parts, operations, {
+    nameIn: (object, key) => pass.renamed.get(object)?.get(key) ?? key,
+    spell: (segment) => {
+      const clean = scrub(segment, secrets);
+      return clean === segment ? escapeSegment(segment) : clean;
+    },
+    clean: (value, pointer) => copy(value, pass.plain, pointer, 0, pass),
+    onErased: (pointer) => note(pass.erased, pointer, pass),
+    onMasked: (pointer) => note(pass.masked, pointer, pass),
+  });
+  // What a rule has written is read once more by where it stands now.
+  const again = (part: MaskedPart): Json | undefined =>
+    isAbout(part, 'upsert') ? copyPart(parts[part], `/${part}`, pass) : parts[part];
+  const words = { result: again('result'), observed: again('nd_builtin_cache') };
+  pass.secrets = [];
+  const left = { ...words, input: again('input'), text: changesInput ? undefined : text };
+  pass.secrets = secrets;
+  return left;
 }
 
 /** Each part has the bounds for itself: a large input must not cost the policy's words. */
@@ -118,16 +161,15 @@ function redactedText(text: string, speaks: boolean, pass: Pass): string | undef
   return redacted.text;
 }
 
-function copyObserved(observed: readonly Observation[], pass: Pass): JsonObject {
-  const byBuiltin: { [builtin: string]: MutableJsonObject } = {};
-  for (const { builtin, args, answer } of observed) {
-    const pointer = `/nd_builtin_cache/${segment(builtin)}`;
-    // The arguments are a key here, and a pointer to it would repeat them.
-    const key = stringify(copyPart(args, pointer, pass) ?? []);
-    byBuiltin[builtin] ??= emptyObject();
-    byBuiltin[builtin][key] = copyPart(answer, pointer, pass) ?? null;
-  }
-  return byBuiltin;
+function copyObserved(observed: readonly Observation[], pass: Pass): JsonObject | undefined {
+  return builtinCache(
+    observed.map(({ builtin, args, answer }) => {
+      const pointer = `/nd_builtin_cache/${segment(builtin)}`;
+      const copied = (part: Json): Json => copyPart(part, pointer, pass) ?? null;
+      // The arguments are a key there, and a pointer to it would repeat them.
+      return { builtin, args: copied(args), answer: copied(answer) };
+    }),
+  );
 }
 
 function copy(value: Json, region: Region, pointer: string, depth: number, pass: Pass): Json {
@@ -176,7 +218,10 @@ function copyObject(from: JsonObject, region: Region, pointer: string, depth: nu
     const value = from[key] as Json;
     const name = copyKey(key, to, pass);
     const at = `${pointer}/${segment(name)}`;
-    if (name !== key) note(pass.masked, at, pass);
+    if (name !== key) {
+      note(pass.masked, at, pass);
+      remember(key, name, to, pass);
+    }
     const isSecret = hasSecretPair && (key === 'value' || key === 'rawValue');
     if (isSecret || (key !== pair && region.isSecret(key) && !isCount(key, value)))
       to[name] = hide(key, value, at, pass);
@@ -203,6 +248,11 @@ function copyKey(key: string, to: JsonObject, pass: Pass): string {
   const name = key.length > MAX_KEY || pass.text < 0 ? TRUNCATED : scrub(key, pass.secrets);
   // Two keys may become equal; neither entry may be lost.
   return name !== key && to[name] !== undefined ? `${name} ${pass.values}` : name;
+}
+
+function remember(key: string, name: string, copied: JsonObject, { renamed }: Pass): void {
+  const names = renamed.get(copied) ?? new Map<string, string>();
+  renamed.set(copied, names.set(key, name));
 }
 
 function hide(key: string, value: Json, pointer: string, pass: Pass): Json {

@@ -27,6 +27,12 @@ export type Evaluation = { readonly observed?: readonly Observation[] } & (
   | EvaluationFailure
 );
 
+/** Asks about the event of a decision, JSON text as OPA's decision log has it. Bounded, and never throws. */
+export type LogRule = (event: string) => Evaluation | Promise<Evaluation>;
+
+/** What a policy has to say about the log: which decisions are not written, and what of them is not. */
+export type LogRules = { readonly drop?: LogRule | undefined; readonly mask?: LogRule | undefined };
+
 /** One immutable (policy, data, revision). A request pins it at its start and uses nothing else. */
 export type Snapshot = {
   readonly revisions: { readonly [bundle: string]: string };
@@ -39,4 +45,6 @@ export type Snapshot = {
    * if there is something to wait for. Never throws or rejects.
    */
   readonly evaluate: (path: string, input: string, untilMs?: number) => Evaluation | Promise<Evaluation>;
+  /** Undefined when it has none. */
+  readonly logRules?: LogRules | undefined;
 };

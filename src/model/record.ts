@@ -1,4 +1,4 @@
-import type { Observation } from './evaluation.ts';
+import type { LogRules, Observation } from './evaluation.ts';
 import type { RequestFacts } from './facts.ts';
 import type { Identity } from './identity.ts';
 import type { Json, JsonObject } from './json.ts';
@@ -48,5 +48,7 @@ export type DecisionRecord = {
   readonly revisions: { readonly [bundle: string]: string };
   /** Of the bundles' contents. */
   readonly digests: { readonly [bundle: string]: string };
+  /** Of the policy that was asked. */
+  readonly logRules?: LogRules | undefined;
   readonly timings: PhaseTimings;
 };

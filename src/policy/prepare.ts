@@ -4,7 +4,7 @@ import { EngineError, type EngineOptions } from './engine/engine.ts';
 import type { CompiledModule } from './engine/module.ts';
 import { createLoadedInstance } from './engine/wasm.ts';
 import { type LaneTask, openLane } from './lane.ts';
-import { type PreparedSnapshot, prepareSnapshot, shareOf } from './snapshot.ts';
+import { type LogPaths, type PreparedSnapshot, prepareSnapshot, shareOf } from './snapshot.ts';
 
 export type PolicySource = {
   readonly modules: readonly (PolicyModule & { readonly digest: string })[];
@@ -21,6 +21,7 @@ export type PrepareOptions = {
   /** Of evaluations in this thread, before they are left to another. */
   readonly inline: Pick<EngineOptions, 'steps' | 'builtinMs'>;
   readonly network: EngineOptions['network'];
+  readonly logPaths?: LogPaths;
 };
 
 export type PreparedPolicy = PreparedSnapshot &
@@ -44,7 +45,7 @@ const LOADED_BYTES_PER_MS = 200;
  */
 export async function preparePolicy(
   { modules, data, revisions, digests }: PolicySource,
-  { path, limits, inline, network }: PrepareOptions,
+  { path, limits, inline, network, logPaths }: PrepareOptions,
   previous: PreparedPolicy | undefined,
 ): Promise<PreparedPolicy> {
   // By another function: what one in here sees lives as long as the policy, and so would all that ever came before it.
@@ -65,7 +66,7 @@ export async function preparePolicy(
       const instance = instances[i];
       return instance === undefined ? [] : [shareOf(module, instance)];
     });
-    const snapshot = await prepareSnapshot(shares, path, lane);
+    const snapshot = await prepareSnapshot(shares, path, lane, logPaths);
     if (snapshot.waits && network === undefined) throw new EngineError(NO_NETWORK);
     const compiled = new Map(modules.map(({ digest }, i) => [digest, loaded[i]?.compiled] as const).filter(isKnown));
     return { ...snapshot, revisions, digests, compiled };

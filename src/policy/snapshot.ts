@@ -1,4 +1,4 @@
-import type { Evaluation, Snapshot } from '../model/evaluation.ts';
+import type { Evaluation, LogRule, Snapshot } from '../model/evaluation.ts';
 import type { Json } from '../model/json.ts';
 import { isObject } from '../values/json.ts';
 import type { PolicyModule } from './admission.ts';
@@ -11,6 +11,9 @@ type Route = { readonly instance: PolicyInstance; readonly entrypoint: string; r
 
 /** The least input that a policy can be asked with; every policy must survive it. */
 const SMOKE_INPUT = '{"attributes":{"request":{"http":{}}},"parsed_path":[""],"parsed_query":{}}';
+
+/** Where a policy's rules about the log are, if it has such. */
+export type LogPaths = { readonly drop: string; readonly mask: string };
 
 /** What answers of a snapshot, whichever bundles it comes from. */
 export type PreparedSnapshot = Omit<Snapshot, 'revisions' | 'digests'> & {
@@ -29,6 +32,7 @@ export async function prepareSnapshot(
   shares: readonly Share[],
   path: string,
   lane?: Pick<Lane, 'evaluate' | 'close'>,
+  logPaths?: LogPaths,
 ): Promise<PreparedSnapshot> {
   const instances = shares.map(({ instance }) => instance);
   const routes = new Map<string, Route | undefined>();
@@ -61,6 +65,11 @@ export async function prepareSnapshot(
     return below(evaluation, rest);
   }
 
+  // Without a time to wait until, an evaluation is not left to the lane.
+  const ruleAt = (rule: string): LogRule | undefined =>
+    routeOf(rule) === undefined ? undefined : (event) => evaluate(rule, event);
+  const rules = logPaths === undefined ? {} : { drop: ruleAt(logPaths.drop), mask: ruleAt(logPaths.mask) };
+
   const smoke = await evaluate(path, SMOKE_INPUT);
   if (!smoke.ok && (smoke.reason === 'evaluation_trap' || smoke.reason === 'out_of_memory')) {
     throw new EngineError(`the policy fails when it is asked: ${smoke.cause}`);
@@ -68,6 +77,7 @@ export async function prepareSnapshot(
   return {
     path,
     evaluate,
+    logRules: rules.drop === undefined && rules.mask === undefined ? undefined : rules,
     waits: instances.some(({ waits }) => waits),
     memoryBytes: () => instances.reduce((sum, instance) => sum + instance.memoryBytes(), 0),
     close: () => lane?.close(),

@@ -56,6 +56,9 @@ export type Metrics = StatusMetrics &
     /** Decisions lost for one sink; without a name, for all. */
     readonly logDropped: (count: number, sink?: string) => void;
     readonly logFailed: () => void;
+    readonly logDroppedByPolicy: () => void;
+    /** A policy's rule about the log could not be asked, or followed. */
+    readonly logRuleFailed: (rule: 'drop' | 'mask') => void;
     /** Of the log on the disk; made when there is one. */
     readonly wal: () => WalMetrics;
     /** When the server's certificate ends, ms since the epoch. */
@@ -163,6 +166,18 @@ export function createMetrics(options: MetricsOptions): Metrics {
     help: 'Failures to write the decision log.',
     registers,
   });
+  const droppedByPolicy = new Counter({
+    name: 'postern_decision_log_dropped_by_policy_total',
+    help: "Decisions that are not logged because the policy's drop rule says so.",
+    registers,
+  });
+  const ruleFailures = new Counter({
+    name: 'postern_decision_log_rule_failures_total',
+    help: 'Decisions whose mask or drop rule could not be asked or followed.',
+    labelNames: ['rule'] as const,
+    registers,
+  });
+  for (const rule of ['drop', 'mask']) ruleFailures.inc({ rule }, 0);
   const tls = createTlsMetrics(registry);
   const geoip = createGeoipMetrics(registry);
   const status = options.status === undefined ? undefined : createStatusMetrics(registry, options.status);
@@ -194,6 +209,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),
     logFailed: () => logErrors.inc(),
+    logDroppedByPolicy: () => droppedByPolicy.inc(),
+    logRuleFailed: (rule) => ruleFailures.inc({ rule }),
     wal: () => createWalMetrics(registry, ['overflow', 'error', 'disk_full']),
     ...tls,
     ...geoip,

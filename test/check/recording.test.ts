@@ -56,6 +56,18 @@ describe('a check whose record must be kept', () => {
     );
   });
 
+  test('has the last policy say what of that record is logged', async () => {
+    const lastLogRules = () => ({ mask: () => ({ ok: true, results: [] }) as const });
+    for (const over of [{ reserve: () => undefined }, { pin: () => undefined }]) {
+      const { ask, records } = createSubject({ ...over, lastLogRules });
+      await ask();
+      assert.ok(records[0]?.[0].logRules?.mask);
+    }
+    const { ask, records } = createSubject({ lastLogRules });
+    await ask();
+    assert.equal(records[0]?.[0].logRules, undefined, 'a policy without rules has those of another');
+  });
+
   test('gives back the room that was kept, with one record', async () => {
     const { ask, records } = createSubject({ reserve: () => 77 });
     assert.equal(reasonOf(await ask()), 'verdict');

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createEventWriter } from '../../src/decisions/event.ts';
-import type { Json } from '../../src/model/json.ts';
+import { createJudge } from '../../src/decisions/mask/judge.ts';
+import type { Evaluation } from '../../src/model/evaluation.ts';
+import type { Json, JsonObject } from '../../src/model/json.ts';
 import type { DecisionRecord } from '../../src/model/record.ts';
+import { parseExact } from '../../src/values/json.ts';
 import { type Request, recordOf } from './records.ts';
 
 /*
@@ -11,12 +14,32 @@ import { type Request, recordOf } from './records.ts';
  */
 
 const canary = 'Cnry-4711-Value';
-const write = createEventWriter({ id: 'i1' });
+const judge = createJudge({ onDropped: () => {}, onFailed: (rule, why) => assert.fail(`${rule}: ${why}`) });
+const write = createEventWriter({ id: 'i1' }, 'masked', judge);
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const jwt = `${encode({ alg: 'RS256', kid: 'k' })}.${encode({ sub: canary })}.${Buffer.from(canary).toString('base64url')}`;
 
+/** Puts all that it is shown into the event, in several places. */
+function nosyMask(event: string): Evaluation {
+  const { input = null, result = null } = parseExact(event) as JsonObject;
+  const all = [input, result];
+  const paths = [
+    '/input/copy',
+    '/input/identity/all',
+    '/input/parsed_query',
+    '/result',
+    '/result/x',
+    '/nd_builtin_cache',
+  ];
+  return { ok: true, results: [paths.map((path) => ({ op: 'upsert', path, value: all }))] };
+}
+
 function assertNoCanary(record: DecisionRecord): void {
-  const line = write(record);
+  assertNoCanaryIn(write(record) ?? '');
+  assertNoCanaryIn(write({ ...record, logRules: { mask: nosyMask } }) ?? '');
+}
+
+function assertNoCanaryIn(line: string): void {
   const texts = [line, decodeURIComponent(line.replace(/%(?![0-9A-Fa-f]{2})/g, '%25'))];
   for (const match of line.matchAll(/[A-Za-z0-9+/_-]{8,}/g)) {
     // Base64 may begin anywhere in a run, so all four alignments of its digits are undone.

@@ -6,7 +6,8 @@ import type { DecisionRecord } from '../../src/model/record.ts';
 import { parseExact } from '../../src/values/json.ts';
 import { at, recordOf } from './records.ts';
 
-const write = createEventWriter({ id: 'i1', version: '0.1.0', app: 'shop' });
+const writer = createEventWriter({ id: 'i1', version: '0.1.0', app: 'shop' });
+const write = (record: DecisionRecord): string => writer(record) ?? '';
 const eventOf = (record: DecisionRecord): JsonObject => JSON.parse(write(record)) as JsonObject;
 const identity = { authenticated: true, issuer: 'https://idp', subject: 'alice' };
 
@@ -57,6 +58,7 @@ test('an allowed decision has all keys in the spelling of OPA', () => {
       issuer: 'https://idp',
       method: 'GET',
       host: 'h.test',
+      path: '/a/b',
       client_ip: '10.1.2.3',
       dry_run: false,
       phases: { identity_us: 100, input_us: 20, eval_us: 250, total_us: 500 },

@@ -47,7 +47,7 @@ type Given = {
   readonly sinks: readonly Sink[];
   readonly capacity?: number;
   readonly maxWeight?: number;
-  readonly toLine?: (record: DecisionRecord) => string;
+  readonly toLine?: (record: DecisionRecord) => string | undefined;
   readonly stopTimeoutMs?: number;
 };
 
@@ -104,6 +104,18 @@ describe('pushing', () => {
     subject.push(1000, 1003);
     await subject.queue.flush();
     assert.deepEqual(memory.lines, range(0, 1003));
+    assert.equal(subject.dropped(), 0);
+  });
+
+  test('of what has no line leaves nothing, and nothing that a flush would wait for', async () => {
+    const memory = createMemorySink();
+    const toLine = ({ decisionId: id }: DecisionRecord) => (Number(id) % 3 === 0 ? id : undefined);
+    const subject = createSubject({ sinks: [memory.sink], toLine });
+    subject.push(0, 8);
+    await subject.queue.flush();
+    assert.deepEqual(memory.lines, ['0', '3', '6']);
+    subject.push(7, 9);
+    await subject.queue.flush();
     assert.equal(subject.dropped(), 0);
   });
 

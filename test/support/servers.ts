@@ -13,12 +13,18 @@ export function scratchFolder(context: Scope | undefined): string {
   return folder;
 }
 
-export type BuildOptions = { readonly entrypoint?: string; readonly revision?: string };
+export type BuildOptions = {
+  readonly entrypoint?: string;
+  /** Beside it. */
+  readonly otherEntrypoints?: readonly string[];
+  readonly revision?: string;
+};
 
 /** A bundle made by `opa build -t wasm` from Rego files and folders. Returns its file. */
 export function buildBundle(sources: readonly string[], output: string, options: BuildOptions = {}): string {
-  const { entrypoint = 'envoy/authz/allow', revision = 'r1' } = options;
-  const args = ['build', '-t', 'wasm', '-e', entrypoint, '-r', revision, '--ignore', '*_test.rego', '-o', output];
+  const { entrypoint = 'envoy/authz/allow', otherEntrypoints = [], revision = 'r1' } = options;
+  const entrypoints = [entrypoint, ...otherEntrypoints].flatMap((path) => ['-e', path]);
+  const args = ['build', '-t', 'wasm', ...entrypoints, '-r', revision, '--ignore', '*_test.rego', '-o', output];
   execFileSync(tool('opa'), [...args, ...sources], { stdio: 'pipe' });
   return output;
 }

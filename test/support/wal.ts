@@ -46,7 +46,7 @@ export function lineOf(seq: number, decision: Decision, nowMs: number): { readon
         : { authenticated: true, issuer: 'https://idp.test/', subject, claims: { tenant: 'acme' } },
     ),
   );
-  return { id, line: `${event.slice(0, -1)},"seq":${seq}}\n` };
+  return { id, line: `${event?.slice(0, -1)},"seq":${seq}}\n` };
 }
 
 export type WalWriterOptions = {

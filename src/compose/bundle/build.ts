@@ -12,6 +12,7 @@ import { CommandFailed } from '../../cli/failure.ts';
 import { commonFolder } from '../../lib/common-folder.ts';
 import { readLimited } from '../../lib/read-limited.ts';
 import { replaceFile } from '../../lib/replace-file.ts';
+import { logPaths } from '../log-rules.ts';
 import { decisionPath } from '../policy-holder.ts';
 import { inspectContent } from './inspect.ts';
 import { unpacked } from './open-file.ts';
@@ -24,7 +25,9 @@ export const buildBundle: BuildBundle = async (request, config, env) => {
     const built = join(folder, 'bundle.tar.gz');
     await compileSources({
       ...{ sources: paths, output: built, ignore, revision, capabilities },
-      entrypoints: entrypoints.length > 0 ? entrypoints : [decisionPath(config)],
+      ...(entrypoints.length > 0
+        ? { entrypoints }
+        : { entrypoints: [decisionPath(config)], optional: Object.values(logPaths(config)) }),
       searchPath: env['PATH'] ?? '',
       // Where opa would overlook a manifest, the bundle would own everything.
       asBundles: request.asBundles || paths.some(hasManifest),

@@ -35,7 +35,8 @@ export type Conversion = {
 
 export type ConversionOptions = {
   readonly backlog: Backlog;
-  readonly toLine: (record: DecisionRecord) => string;
+  /** Undefined: the record is not to be written. */
+  readonly toLine: (record: DecisionRecord) => string | undefined;
   readonly clock: Clock;
   readonly onDrop: (count: number, reason: DropReason) => void;
   readonly onError: (error: unknown) => void;
@@ -47,8 +48,6 @@ export type ConversionOptions = {
 const TURN_MS = 2;
 const LATE_MS = 20;
 const LATE_TURN_MS = 8;
-/** Records between two looks at the clock. */
-const RECORDS_PER_LOOK = 8;
 const CHUNK_BYTES = 262_144;
 /** Chunks that wait for the disk. */
 const MAX_CHUNKS = 32;
@@ -74,9 +73,9 @@ export function createConversion(options: ConversionOptions): Conversion {
     const startedMs = clock.monotonicMs();
     const isLate = startedMs - (backlog.oldestMs() ?? startedMs) > LATE_MS;
     const endMs = startedMs + (isLate ? LATE_TURN_MS : TURN_MS);
-    for (let i = 1; canWork(); i++) {
+    while (canWork()) {
       convert();
-      if (i % RECORDS_PER_LOOK === 0 && clock.monotonicMs() >= endMs) break;
+      if (clock.monotonicMs() >= endMs) break;
     }
     schedule();
     options.onLines();
@@ -90,9 +89,9 @@ export function createConversion(options: ConversionOptions): Conversion {
       return;
     }
     const { seq, record, weight, onSettled } = next;
-    let text: string;
+    let line: string | undefined;
     try {
-      text = `${options.toLine(record).slice(0, -1)},"seq":${seq}}\n`;
+      line = options.toLine(record);
     } catch (error) {
       options.onDrop(1, 'error');
       options.onError(error);
@@ -102,7 +101,12 @@ export function createConversion(options: ConversionOptions): Conversion {
       add(lineOf({ fromSeq: seq, toSeq: seq, reason: 'error', fromMs: timeMs, toMs: timeMs })).gaps++;
       return;
     }
-    const chunk = add(text);
+    if (line === undefined) {
+      backlog.release(1, weight);
+      onSettled?.(true);
+      return;
+    }
+    const chunk = add(`${line.slice(0, -1)},"seq":${seq}}\n`);
     chunk.records++;
     chunk.weight += weight;
     if (onSettled !== undefined) chunk.waiting.push(onSettled);

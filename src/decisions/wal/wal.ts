@@ -22,7 +22,8 @@ export type WalOptions = {
   readonly maxRecords: number;
   readonly maxBytes: number;
   readonly segmentBytes: number;
-  readonly toLine: (record: DecisionRecord) => string;
+  /** Undefined: the record is not to be written. */
+  readonly toLine: (record: DecisionRecord) => string | undefined;
   readonly files: WalFiles;
   readonly clock: Clock;
   /** Of this process, 8 hex digits, new at every start. */

@@ -23,8 +23,11 @@ const isTrap = (error: unknown): boolean => error instanceof WebAssembly.Runtime
 export type ModuleInstance = {
   /** Whether it must not be used again after this exception. */
   readonly isSpoiledBy: (error: unknown) => boolean;
-  /** The result set, an array of bindings, as term text; an empty `input` is no input. Throws whatever ends an evaluation. */
-  readonly evaluate: (entrypoint: number, input: string | Uint8Array, session?: Session) => string;
+  /**
+   * The result set, an array of bindings, as term text; an empty `input` is no input. `maxSteps` when it may take fewer than
+   * others. Throws whatever ends an evaluation.
+   */
+  readonly evaluate: (entrypoint: number, input: string | Uint8Array, session?: Session, maxSteps?: number) => string;
   readonly memoryBytes: () => number;
   /** What an instance in another thread can begin with. Not while an evaluation is under way. */
   readonly image: () => MemoryImage;
@@ -119,7 +122,12 @@ function instanceOf({ memory, exports, host, options }: Running, loaded: Loaded)
   const steps = exports[STEPS_EXPORT];
   const inputAddress = exports[INPUT_EXPORT];
 
-  function evaluate(entrypoint: number, input: string | Uint8Array, session?: Session): string {
+  function evaluate(
+    entrypoint: number,
+    input: string | Uint8Array,
+    session?: Session,
+    maxSteps = options.maxSteps,
+  ): string {
     host.begin(session);
     const length = typeof input === 'string' ? Buffer.byteLength(input) : input.length;
     const lacking = dataHeap + length - memory.buffer.byteLength;
@@ -134,7 +142,7 @@ function instanceOf({ memory, exports, host, options }: Running, loaded: Loaded)
     // The input's value is made behind its text.
     const set = textAt(
       memory,
-      bounded(() => exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1)),
+      bounded(maxSteps, () => exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1)),
     );
     // The module takes text that it cannot read for no input at all.
     if (length > 0 && inputAddress.value === 0) throw new ValueSyntaxError('the input cannot be read', 0);
@@ -142,13 +150,13 @@ function instanceOf({ memory, exports, host, options }: Running, loaded: Loaded)
     return set === 'set()' ? '[]' : `[${set.slice(1, -1)}]`;
   }
 
-  function bounded(step: () => number): number {
-    steps.value = options.maxSteps;
+  function bounded(maxSteps: number, step: () => number): number {
+    steps.value = maxSteps;
     try {
       return step();
     } catch (error) {
       state.restore();
-      throw Number(steps.value) < 0 ? new StepsExhausted(options.maxSteps) : error;
+      throw Number(steps.value) < 0 ? new StepsExhausted(maxSteps) : error;
     }
   }
 

@@ -141,12 +141,12 @@ function instanceFrom(
   }
 
   /** Throws whatever ends the evaluation. */
-  function run(id: number, input: string, session?: Session): Evaluation {
+  function run(id: number, input: string, session?: Session, maxSteps?: number): Evaluation {
     if (ready === undefined && !replacing) replace();
     if (ready === undefined) return REPLACED;
     observations.begin();
     try {
-      const results = readResults(ready.evaluate(id, input, session));
+      const results = readResults(ready.evaluate(id, input, session, maxSteps));
       recycle();
       return observing({ ok: true, results });
     } catch (error) {
@@ -192,7 +192,8 @@ function instanceFrom(
       return runInPasses(id, input, Math.min(untilMs, performance.now() + MAX_WAIT_MS));
     }
     try {
-      return run(id, input);
+      // Who cannot wait is not kept waiting either.
+      return run(id, input, undefined, limits.inline?.steps);
     } catch (error) {
       return observing(classify(error));
     }
