@@ -30,8 +30,8 @@ const spawnStore: SpawnStore = (role, memoryBytes) => {
   const file = fileURLToPath(new URL(`./store-main${extname(import.meta.url)}`, import.meta.url));
   const child = forkProcess(file, [role, String(memoryBytes)], {
     serialization: 'advanced',
-    // Nothing that statements could come to see.
-    env: {},
+    // Nothing that statements could come to see. Credentials of services may be there.
+    env: role === 'upload' ? env : {},
     execArgv: ['--max-old-space-size=384'],
   });
   return processOf(child, {

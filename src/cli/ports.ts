@@ -29,8 +29,11 @@ export type WorkerProcess = {
   readonly exited: Promise<string>;
 };
 export type ForkWorker = () => WorkerProcess;
-/** A process that keeps decisions, or one that asks them in SQL and ends when it has more memory than that. */
-export type SpawnStore = (role: 'store' | 'sql', memoryBytes: number) => WorkerProcess;
+/**
+ * A process that keeps decisions, one that asks them in SQL and ends when it has more memory than that, or one that sends
+ * them to a service, with our environment.
+ */
+export type SpawnStore = (role: 'store' | 'sql' | 'upload', memoryBytes: number) => WorkerProcess;
 
 /** Everything a server is started from. */
 export type Settings = {

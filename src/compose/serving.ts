@@ -2,6 +2,7 @@ import { classOf, reasonOf, refuse } from '../check/outcome.ts';
 import type { Settings } from '../cli/ports.ts';
 import { version } from '../cli/version.ts';
 import type { Config } from '../config/schema.ts';
+import { walConfig } from '../config/store.ts';
 import { createDecisionLog } from '../decisions/decision-log.ts';
 import { createConsoleSink, openStandardOutput } from '../decisions/sinks/console.ts';
 import { createFileSink } from '../decisions/sinks/file.ts';
@@ -51,7 +52,7 @@ export function createServing(parts: ServingParts): Serving {
     log.error({ cause: messageOf(error) }, 'the decision log could not be written');
   };
   const labels = { id: parts.instanceId, version, ...config.labels };
-  const wal = createDurableLog(config.postern.store, { labels, clock, metrics, onError: logFailed });
+  const wal = createDurableLog(walConfig(config), { labels, clock, metrics, onError: logFailed });
   const decisionLog = createDecisionLog({
     labels,
     sinks: sinksOf(config, parts.worker, logFailed),

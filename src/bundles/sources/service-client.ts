@@ -42,7 +42,7 @@ export type PostRequest = {
   readonly url: URL;
   /** In lower case; they go before those of the service. */
   readonly headers: Headers;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly signal: AbortSignal;
 };
 
@@ -65,7 +65,7 @@ export type ServiceClient = {
 };
 
 /** A request to the service or to whom it refers. */
-type Request = Omit<GetRequest, 'waitMs'> & { readonly waitMs?: number; readonly body?: string };
+type Request = Omit<GetRequest, 'waitMs'> & { readonly waitMs?: number; readonly body?: PostRequest['body'] };
 const methodOf = ({ body }: Request): 'GET' | 'POST' => (body === undefined ? 'GET' : 'POST');
 
 const MAX_REDIRECTS = 5;

@@ -1,0 +1,201 @@
+import { join } from 'node:path';
+import { backoffMs } from '../../lib/backoff.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/message.ts';
+import { createSignal } from '../../lib/signal.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { UploadCounts, UploadFailure, UploadLoss, UploadProblem } from '../../telemetry/upload-metrics.ts';
+import { openOutbox } from './outbox.ts';
+import type { UploadSettings } from './protocol.ts';
+import { createRate } from './rate.ts';
+import { createSender } from './sender.ts';
+import { createUpkeep } from './upkeep.ts';
+
+export type UploaderParts = {
+  readonly settings: UploadSettings;
+  /** Resolves with the status of the service's answer; rejects when there is none. */
+  readonly post: (body: Buffer, signal: AbortSignal) => Promise<number>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+};
+
+/** Sends decisions of the write-ahead log to a service, each at least once. */
+export type Uploader = {
+  /** What has come of it since the last report. */
+  readonly report: () => UploadCounts;
+  /** Sends what is there now. */
+  readonly flush: () => void;
+  /** Sends what is there, for so long, ms. */
+  readonly stop: (forMs: number) => Promise<void>;
+};
+
+const LOOK_EVERY_MS = 500;
+/** Between two turns, however short the delays are. */
+const REST_MS = 50;
+const RETRY_MS = 100;
+/** Between two tries while it stops, ms. */
+const LAST_RETRY_MS = 500;
+
+type Counts = { decisions: number; requests: number; stripped: number };
+
+/** Rejects when the folder cannot be used. */
+export async function startUploader(parts: UploaderParts): Promise<Uploader> {
+  const { settings, clock, random, log } = parts;
+  const { reporting, path, alone } = settings;
+  const { trigger, min_delay_seconds: minDelay, max_delay_seconds: maxDelay } = reporting;
+  const counts: Counts = { decisions: 0, requests: 0, stripped: 0 };
+  let failures: { [kind in UploadFailure]?: number } = {};
+  let lost: { [reason in UploadLoss]?: number } = {};
+  let problem: UploadProblem | undefined;
+  const wake = createSignal();
+  const ending = new AbortController();
+  let stopping = false;
+  let isAsked = false;
+  let failed = 0;
+  let lookedMs = Number.NEGATIVE_INFINITY;
+  let dueMs = clock.monotonicMs();
+
+  const lose = (reason: UploadLoss, count: number): void => {
+    lost[reason] = (lost[reason] ?? 0) + count;
+  };
+  const onFailed = (kind: UploadFailure, what: UploadProblem): void => {
+    // What is cut short at the end is said then.
+    if (ending.signal.aborted) return;
+    failures[kind] = (failures[kind] ?? 0) + 1;
+    // The same trouble is told once.
+    if (what.message !== problem?.message) log.warn({ cause: what.message }, 'decisions not sent; it is tried again');
+    problem = what;
+  };
+  const onError = (what: string, error: unknown): void => onFailed('disk', { message: `${what}: ${messageOf(error)}` });
+  const rate = reporting.max_decisions_per_second;
+  const admits = rate === undefined ? () => true : createRate(rate);
+  const outbox = await openOutbox({
+    folders: { wal: join(path, 'wal'), cursors: join(path, 'cursors') },
+    removes: alone,
+    admits: ({ timeMs }) => {
+      const isAdmitted = admits(timeMs);
+      if (!isAdmitted) lose('rate', 1);
+      return isAdmitted;
+    },
+    onUnreadable: (segment, count) => {
+      lose('unreadable', count);
+      log.error({ segment, lines: count }, 'lines of the write-ahead log cannot be read, and are not sent');
+    },
+    onError,
+  });
+  const sender = createSender({
+    limit: reporting.upload_size_limit_bytes,
+    post: (body) => parts.post(body, ending.signal),
+    onTaken: (decisions, stripped) => {
+      counts.requests++;
+      counts.decisions += decisions;
+      counts.stripped += stripped;
+      if (problem !== undefined) log.info({}, 'decisions are sent again');
+      problem = undefined;
+    },
+    onFailed,
+    onLost: (reason, { text }) => {
+      lose(reason, 1);
+      log.error({ reason, characters: text.length }, 'a decision is too large to be sent');
+    },
+  });
+  const upkeep = createUpkeep({
+    outbox,
+    folder: join(path, 'wal'),
+    alone,
+    limits: settings.limits,
+    compressed: { bytes: reporting.buffer_size_limit_bytes, ratio: sender.ratio },
+    clock,
+    onLost: (segment, count, reason) => {
+      lose(reason, count);
+      log.error({ segment, decisions: count, reason }, 'decisions were given up before the service had them');
+    },
+    onError,
+  });
+
+  async function look(): Promise<void> {
+    if (clock.monotonicMs() - lookedMs < LOOK_EVERY_MS) return;
+    await upkeep();
+    lookedMs = clock.monotonicMs();
+  }
+
+  /** Sends full requests while there are decisions for them, and then the rest if `all`. Resolves with whether nothing failed. */
+  async function send(all: boolean): Promise<boolean> {
+    for (;;) {
+      await look();
+      const isAll = await outbox.fill(sender.fullLength());
+      while (outbox.length() >= sender.fullLength() || (all && isAll && outbox.events().length > 0)) {
+        const count = await sender.send(outbox.events());
+        if (count === 0) return false;
+        await outbox.finish(count);
+        if (!isAll) break;
+      }
+      if (isAll) return true;
+    }
+  }
+
+  /** One turn; never rejects. */
+  async function turn(all: boolean): Promise<void> {
+    const isSent = await send(all).catch((error: unknown) => {
+      onError('keeping what was sent', error);
+      return false;
+    });
+    failed = isSent ? 0 : failed + 1;
+    if (!all && isSent) return;
+    const delayMs = isSent
+      ? (minDelay + (maxDelay - minDelay) * random()) * 1000
+      : backoffMs(failed - 1, RETRY_MS, Math.max(RETRY_MS, maxDelay * 1000), random);
+    dueMs = clock.monotonicMs() + delayMs;
+  }
+
+  async function run(): Promise<void> {
+    while (!stopping) {
+      await look();
+      const isDue = isAsked || (trigger !== 'manual' && clock.monotonicMs() >= dueMs);
+      isAsked = false;
+      if (isDue || (trigger === 'immediate' && failed === 0)) await turn(isDue);
+      // So that it is known how old the oldest is.
+      else await outbox.fill(1).catch((error: unknown) => onError('keeping what was sent', error));
+      const untilDueMs = trigger === 'manual' ? LOOK_EVERY_MS : dueMs - clock.monotonicMs();
+      if (!stopping && !isAsked) await wake.wait(Math.max(REST_MS, Math.min(LOOK_EVERY_MS, untilDueMs)));
+    }
+  }
+
+  async function sendRest(): Promise<void> {
+    lookedMs = Number.NEGATIVE_INFINITY;
+    do {
+      await turn(true);
+      if (failed > 0) await new Promise((resolve) => setTimeout(resolve, LAST_RETRY_MS));
+    } while (failed > 0 && !ending.signal.aborted);
+    const left = outbox.waiting().reduce((sum, { bytes }) => sum + bytes, 0);
+    if (left > 0) log.warn({ bytes: left }, 'decisions wait for the next start to be sent');
+  }
+
+  const running = run();
+  return {
+    report: () => {
+      const report = {
+        ...{ ...counts, failures, lost, problem },
+        waitingBytes: outbox.waiting().reduce((sum, { bytes }) => sum + bytes, 0),
+        oldestMs: outbox.oldestMs(),
+      };
+      Object.assign(counts, { decisions: 0, requests: 0, stripped: 0 });
+      failures = {};
+      lost = {};
+      return report;
+    },
+    flush: () => {
+      isAsked = true;
+      wake.raise();
+    },
+    stop: async (forMs) => {
+      const timer = setTimeout(() => ending.abort(), forMs);
+      stopping = true;
+      wake.raise();
+      await running;
+      if (trigger !== 'manual') await sendRest();
+      clearTimeout(timer);
+    },
+  };
+}
