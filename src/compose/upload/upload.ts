@@ -64,7 +64,7 @@ export function createUpload(
   });
 
   return {
-    keep: { name: 'decisions to send', start: () => addReader(join(served.path, 'cursors'), READER) },
+    keep: { name: 'decisions to send', start: () => keepIn(served.path) },
     send: {
       name: 'decision upload',
       // Decisions do not depend on it: what cannot be begun now is tried again.
@@ -80,6 +80,16 @@ export function createUpload(
     },
     status: () => (problem === undefined ? {} : { decision_logs: statusOf(problem) }),
   };
+}
+
+async function keepIn(path: string): Promise<void> {
+  try {
+    await addReader(join(path, 'cursors'), READER);
+  } catch (error) {
+    throw new Error(
+      `decisions for decision_logs.service are kept in ${path} until they are sent, which cannot be written to (${messageOf(error)}); persistence_directory, or postern.store.path, says where`,
+    );
+  }
 }
 
 /** Where decisions are not sent any more, nothing is kept for that. */

@@ -31,9 +31,13 @@ export async function writePositions(folder: string, reader: string, positions: 
   await replaceFile(fileOf(folder, reader), Buffer.from(text), 0o600);
 }
 
-/** From now on nothing is removed that this reader is not done with. */
+/** From now on nothing is removed that this reader is not done with. Not while it writes. */
 export async function addReader(folder: string, reader: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  // Of a process that was killed while it wrote.
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(`${reader}.json.`)) await rm(join(folder, name), { force: true });
+  }
   if ((await positionsIn(fileOf(folder, reader))) === undefined) await writePositions(folder, reader, new Map());
 }
 

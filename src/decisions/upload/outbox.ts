@@ -22,8 +22,8 @@ export type Outbox = {
   readonly open: () => readonly SegmentFile[];
   /** Segments with something that waits, oldest first. */
   readonly waiting: () => readonly Waiting[];
-  /** Gives up what waits in a segment; resolves with how many decisions that were. */
-  readonly giveUp: (name: string) => Promise<number>;
+  /** Gives up what waits in these segments; resolves with how many decisions that were. */
+  readonly giveUp: (segments: readonly SegmentFile[]) => Promise<number>;
   /** About when the oldest decision was made that waits, ms since the epoch; undefined: none waits. */
   readonly oldestMs: () => number | undefined;
 };
@@ -92,10 +92,12 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
     if (done.delete(name)) isNews = true;
   }
 
-  /** Takes decisions of a segment out. */
-  function drop(name: string): void {
+  /** Takes decisions of a segment out; returns how many. */
+  function drop(name: string): number {
+    const before = held.length;
     held = held.filter(({ segment }) => segment !== name);
     length = held.reduce((sum, { text }) => sum + text.length, 0);
+    return before - held.length;
   }
 
   async function fill(characters: number): Promise<boolean> {
@@ -198,14 +200,15 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
       [...seen.values()]
         .map(({ segment, size }) => ({ segment, bytes: size - doneOf(segment.name) }))
         .filter(({ bytes }) => bytes > 0),
-    giveUp: async (name) => {
-      const each = seen.get(name);
-      if (each === undefined) return 0;
-      let count = held.filter(({ segment }) => segment === name).length;
-      drop(name);
-      count += await countLines(each);
-      each.read = each.size;
-      each.ended = !each.segment.open;
+    giveUp: async (segments) => {
+      let count = 0;
+      for (const { name } of segments) {
+        const each = seen.get(name);
+        if (each === undefined) continue;
+        count += drop(name) + (await countLines(each));
+        each.read = each.size;
+        each.ended = !each.segment.open;
+      }
       await settle();
       return count;
     },

@@ -17,7 +17,7 @@ export type SenderParts = {
 export type Sender = {
   /** About how many characters of decisions make a full request. */
   readonly fullLength: () => number;
-  /** How many times smaller decisions are when they are sent. */
+  /** How many times smaller decisions have become when they were sent. */
   readonly ratio: () => number;
   /** Sends the first of these; resolves with how many are done with, 0 when the request failed. */
   readonly send: (events: readonly Event[]) => Promise<number>;
@@ -25,8 +25,8 @@ export type Sender = {
 
 /** Of one request, before it is compressed: a bound of memory. */
 const MAX_LENGTH = 8_388_608;
-/** Until it is known. */
-const RATIO = 8;
+/** What is believed of compression before anything was sent: characters and bytes. */
+const SENT = { length: 524_288, bytes: 65_536 } as const;
 const FILLING = 0.95;
 const GROWTH = 1.1;
 const TOO_LARGE = 413;
@@ -34,10 +34,12 @@ const TOO_LARGE = 413;
 export function createSender(parts: SenderParts): Sender {
   /** What the service has not found too large; grows again, since its limit may. */
   let goal = parts.limit;
-  let ratio: number | undefined;
+  /** Of the last request. It grows step by step, as one decision that compresses very well says little of those to come. */
+  let ratio = 1;
+  const sent = { ...SENT } as { length: number; bytes: number };
 
   // OPA's first request holds what fits uncompressed, too.
-  const fullLength = (): number => Math.max(1, Math.min(MAX_LENGTH, goal * (ratio ?? 1) * FILLING));
+  const fullLength = (): number => Math.max(1, Math.min(MAX_LENGTH, goal * ratio * FILLING));
 
   async function send(events: readonly Event[]): Promise<number> {
     const texts = firstOf(events, fullLength());
@@ -73,8 +75,9 @@ export function createSender(parts: SenderParts): Sender {
 
   function taken({ count, length, stripped }: Chunk, body: Buffer): number {
     goal = Math.min(parts.limit, Math.ceil(goal * GROWTH));
-    // Step by step, as one decision that compresses very well says little of those to come.
-    ratio = Math.min(length / body.length, 2 * Math.max(1, ratio ?? 1));
+    ratio = Math.min(length / body.length, 2 * Math.max(1, ratio));
+    sent.length += length;
+    sent.bytes += body.length;
     parts.onTaken(count, Number(stripped));
     return count;
   }
@@ -84,7 +87,7 @@ export function createSender(parts: SenderParts): Sender {
     return 1;
   }
 
-  return { fullLength, ratio: () => ratio ?? RATIO, send };
+  return { fullLength, ratio: () => sent.length / sent.bytes, send };
 }
 
 /** As many as have so many characters; one at least. */

@@ -3,7 +3,7 @@ import type { UploadLoss } from '../../telemetry/upload-metrics.ts';
 import { isAbandoned, sealAbandoned } from '../store/abandoned.ts';
 import { removeMarkers } from '../store/liveness.ts';
 import { readLines } from '../store/reader.ts';
-import { createdAt } from '../store/segment.ts';
+import { createdAt, type SegmentFile } from '../store/segment.ts';
 import type { Outbox } from './outbox.ts';
 import type { UploadLimits } from './protocol.ts';
 
@@ -16,11 +16,13 @@ export type UpkeepParts = {
   /** How much of what waits the service may be sent, compressed; and how many times smaller that makes it. */
   readonly compressed: { readonly bytes: number | undefined; readonly ratio: () => number };
   readonly clock: Clock;
-  readonly onLost: (segment: string, count: number, reason: UploadLoss) => void;
+  readonly onLost: (segments: number, decisions: number, reason: UploadLoss) => void;
   readonly onError: (what: string, error: unknown) => void;
 };
 
 const HOUR_MS = 3_600_000;
+/** Segments in one turn, each of which is read to count what is lost. */
+const MAX_GIVEN_UP = 64;
 
 /** Keeps what waits within its bounds, and the folder in order. Never rejects. */
 export function createUpkeep(parts: UpkeepParts): () => Promise<void> {
@@ -38,13 +40,17 @@ export function createUpkeep(parts: UpkeepParts): () => Promise<void> {
   async function giveUp(): Promise<void> {
     const waiting = outbox.waiting();
     let total = waiting.reduce((sum, { bytes }) => sum + bytes, 0);
-    for (const { segment, bytes } of waiting) {
+    const chosen: { readonly [reason in 'age' | 'size']: SegmentFile[] } = { age: [], size: [] };
+    for (const { segment, bytes } of waiting.filter((each) => !each.segment.open).slice(0, MAX_GIVEN_UP)) {
       const isOld = createdAt(segment.name) < clock.wallMs() - limits.hours * HOUR_MS;
       const isMuch =
         total > limits.bytes || total / compressed.ratio() > (compressed.bytes ?? Number.POSITIVE_INFINITY);
-      if (segment.open || !(isOld || isMuch)) continue;
-      parts.onLost(segment.name, await outbox.giveUp(segment.name), isOld ? 'age' : 'size');
+      if (!isOld && !isMuch) continue;
+      chosen[isOld ? 'age' : 'size'].push(segment);
       total -= bytes;
+    }
+    for (const reason of ['age', 'size'] as const) {
+      if (chosen[reason].length > 0) parts.onLost(chosen[reason].length, await outbox.giveUp(chosen[reason]), reason);
     }
   }
 

@@ -31,6 +31,7 @@ export type Uploader = {
 };
 
 const LOOK_EVERY_MS = 500;
+const LOOK_SHARE = 5;
 /** Between two turns, however short the delays are. */
 const REST_MS = 50;
 const RETRY_MS = 100;
@@ -53,7 +54,7 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
   let stopping = false;
   let isAsked = false;
   let failed = 0;
-  let lookedMs = Number.NEGATIVE_INFINITY;
+  let nextLookMs = Number.NEGATIVE_INFINITY;
   let dueMs = clock.monotonicMs();
 
   const lose = (reason: UploadLoss, count: number): void => {
@@ -107,17 +108,20 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
     limits: settings.limits,
     compressed: { bytes: reporting.buffer_size_limit_bytes, ratio: sender.ratio },
     clock,
-    onLost: (segment, count, reason) => {
-      lose(reason, count);
-      log.error({ segment, decisions: count, reason }, 'decisions were given up before the service had them');
+    onLost: (segments, decisions, reason) => {
+      lose(reason, decisions);
+      log.error({ segments, decisions, reason }, 'decisions were given up before the service had them');
     },
     onError,
   });
 
   async function look(): Promise<void> {
-    if (clock.monotonicMs() - lookedMs < LOOK_EVERY_MS) return;
+    const startedMs = clock.monotonicMs();
+    if (startedMs < nextLookMs) return;
     await upkeep();
-    lookedMs = clock.monotonicMs();
+    const endedMs = clock.monotonicMs();
+    // After a long outage there are many segments to look at.
+    nextLookMs = endedMs + Math.max(LOOK_EVERY_MS, LOOK_SHARE * (endedMs - startedMs));
   }
 
   /** Sends full requests while there are decisions for them, and then the rest if `all`. Resolves with whether nothing failed. */
@@ -163,7 +167,7 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
   }
 
   async function sendRest(): Promise<void> {
-    lookedMs = Number.NEGATIVE_INFINITY;
+    nextLookMs = Number.NEGATIVE_INFINITY;
     do {
       await turn(true);
       if (failed > 0) await new Promise((resolve) => setTimeout(resolve, LAST_RETRY_MS));
