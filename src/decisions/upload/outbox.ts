@@ -70,7 +70,9 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
     for (const segment of listed) {
       const known = seen.get(segment.name);
       if (known !== undefined && !known.segment.open) continue;
-      const { size } = await stat(segment.file).catch(() => ({ size: known?.size ?? 0 }));
+      const size = await sizeOf(segment.file);
+      // Renamed since, or the disk fails: at the next look.
+      if (size === undefined) continue;
       const read = known?.read ?? doneOf(segment.name);
       // What was sealed since may have got lines before that.
       seen.set(segment.name, { segment, size, read, ended: !segment.open && read >= size });
@@ -79,11 +81,7 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
   }
 
   /** A segment that is renamed while the folder is read may not be in the list. */
-  const isGone = (name: string): Promise<boolean> =>
-    stat(sealedFile(folders.wal, name)).then(
-      () => false,
-      () => true,
-    );
+  const isGone = async (name: string): Promise<boolean> => (await sizeOf(sealedFile(folders.wal, name))) === undefined;
 
   function forget(name: string): void {
     const { read = 0, size = 0 } = seen.get(name) ?? {};
@@ -237,3 +235,9 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
     }
   }
 }
+
+const sizeOf = (file: string): Promise<number | undefined> =>
+  stat(file).then(
+    ({ size }) => size,
+    () => undefined,
+  );

@@ -4,11 +4,12 @@ import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/message.ts';
 import { createSignal } from '../../lib/signal.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { UploadCounts, UploadFailure, UploadLoss, UploadProblem } from '../../telemetry/upload-metrics.ts';
+import type { UploadCounts } from '../../telemetry/upload-metrics.ts';
 import { openOutbox } from './outbox.ts';
 import type { UploadSettings } from './protocol.ts';
 import { createRate } from './rate.ts';
 import { createSender } from './sender.ts';
+import { createTally, type Tally } from './tally.ts';
 import { createUpkeep } from './upkeep.ts';
 
 export type UploaderParts = {
@@ -31,6 +32,7 @@ export type Uploader = {
 };
 
 const LOOK_EVERY_MS = 500;
+/** After a look that took long it rests so many times as long. */
 const LOOK_SHARE = 5;
 /** Between two turns, however short the delays are. */
 const REST_MS = 50;
@@ -38,17 +40,12 @@ const RETRY_MS = 100;
 /** Between two tries while it stops, ms. */
 const LAST_RETRY_MS = 500;
 
-type Counts = { decisions: number; requests: number; stripped: number };
-
 /** Rejects when the folder cannot be used. */
 export async function startUploader(parts: UploaderParts): Promise<Uploader> {
   const { settings, clock, random, log } = parts;
   const { reporting, path, alone } = settings;
   const { trigger, min_delay_seconds: minDelay, max_delay_seconds: maxDelay } = reporting;
-  const counts: Counts = { decisions: 0, requests: 0, stripped: 0 };
-  let failures: { [kind in UploadFailure]?: number } = {};
-  let lost: { [reason in UploadLoss]?: number } = {};
-  let problem: UploadProblem | undefined;
+  const tally = createTally(log);
   const wake = createSignal();
   const ending = new AbortController();
   let stopping = false;
@@ -57,16 +54,9 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
   let nextLookMs = Number.NEGATIVE_INFINITY;
   let dueMs = clock.monotonicMs();
 
-  const lose = (reason: UploadLoss, count: number): void => {
-    lost[reason] = (lost[reason] ?? 0) + count;
-  };
-  const onFailed = (kind: UploadFailure, what: UploadProblem): void => {
-    // What is cut short at the end is said then.
-    if (ending.signal.aborted) return;
-    failures[kind] = (failures[kind] ?? 0) + 1;
-    // The same trouble is told once.
-    if (what.message !== problem?.message) log.warn({ cause: what.message }, 'decisions not sent; it is tried again');
-    problem = what;
+  const onFailed: Tally['failed'] = (kind, what) => {
+    // What is cut short at the end is not a failure.
+    if (!ending.signal.aborted) tally.failed(kind, what);
   };
   const onError = (what: string, error: unknown): void => onFailed('disk', { message: `${what}: ${messageOf(error)}` });
   const rate = reporting.max_decisions_per_second;
@@ -76,28 +66,22 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
     removes: alone,
     admits: ({ timeMs }) => {
       const isAdmitted = admits(timeMs);
-      if (!isAdmitted) lose('rate', 1);
+      if (!isAdmitted) tally.lost('rate', 1);
       return isAdmitted;
     },
-    onUnreadable: (segment, count) => {
-      lose('unreadable', count);
-      log.error({ segment, lines: count }, 'lines of the write-ahead log cannot be read, and are not sent');
+    onUnreadable: (segment, lines) => {
+      tally.lost('unreadable', lines);
+      log.error({ segment, lines }, 'lines of the write-ahead log cannot be read, and are not sent');
     },
     onError,
   });
   const sender = createSender({
     limit: reporting.upload_size_limit_bytes,
     post: (body) => parts.post(body, ending.signal),
-    onTaken: (decisions, stripped) => {
-      counts.requests++;
-      counts.decisions += decisions;
-      counts.stripped += stripped;
-      if (problem !== undefined) log.info({}, 'decisions are sent again');
-      problem = undefined;
-    },
+    onTaken: tally.taken,
     onFailed,
     onLost: (reason, { text }) => {
-      lose(reason, 1);
+      tally.lost(reason, 1);
       log.error({ reason, characters: text.length }, 'a decision is too large to be sent');
     },
   });
@@ -109,18 +93,19 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
     compressed: { bytes: reporting.buffer_size_limit_bytes, ratio: sender.ratio },
     clock,
     onLost: (segments, decisions, reason) => {
-      lose(reason, decisions);
+      tally.lost(reason, decisions);
       log.error({ segments, decisions, reason }, 'decisions were given up before the service had them');
     },
     onError,
   });
+
+  const waitingBytes = (): number => outbox.waiting().reduce((sum, { bytes }) => sum + bytes, 0);
 
   async function look(): Promise<void> {
     const startedMs = clock.monotonicMs();
     if (startedMs < nextLookMs) return;
     await upkeep();
     const endedMs = clock.monotonicMs();
-    // After a long outage there are many segments to look at.
     nextLookMs = endedMs + Math.max(LOOK_EVERY_MS, LOOK_SHARE * (endedMs - startedMs));
   }
 
@@ -172,23 +157,13 @@ export async function startUploader(parts: UploaderParts): Promise<Uploader> {
       await turn(true);
       if (failed > 0) await new Promise((resolve) => setTimeout(resolve, LAST_RETRY_MS));
     } while (failed > 0 && !ending.signal.aborted);
-    const left = outbox.waiting().reduce((sum, { bytes }) => sum + bytes, 0);
+    const left = waitingBytes();
     if (left > 0) log.warn({ bytes: left }, 'decisions wait for the next start to be sent');
   }
 
   const running = run();
   return {
-    report: () => {
-      const report = {
-        ...{ ...counts, failures, lost, problem },
-        waitingBytes: outbox.waiting().reduce((sum, { bytes }) => sum + bytes, 0),
-        oldestMs: outbox.oldestMs(),
-      };
-      Object.assign(counts, { decisions: 0, requests: 0, stripped: 0 });
-      failures = {};
-      lost = {};
-      return report;
-    },
+    report: () => ({ ...tally.take(), waitingBytes: waitingBytes(), oldestMs: outbox.oldestMs() }),
     flush: () => {
       isAsked = true;
       wake.raise();

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -310,6 +319,23 @@ test('lines that are no decisions are left out and counted', async (context) => 
   await has(written);
   report();
   assert.deepEqual([ids, totals.lost['unreadable']], [written, 2]);
+});
+
+test('a segment that cannot be looked at now stays, and holds up nobody', async (context) => {
+  const folder = scratchFolder(context);
+  const writer = walWriter(folder);
+  const hidden = join(folder, 'elsewhere');
+  symlinkSync(hidden, join(folder, 'wal/1700000000000-0000000f-000001.ndjson'));
+  const written = writer.write(3);
+  writer.seal();
+  const { ids, has } = await setUp(context, folder, { limits: { hours: 1e6 } });
+  await has(written);
+  await eventually(async () => (walIn(folder).length === 1 ? true : undefined));
+  const late = walWriter(folder, { token: '0000000f' });
+  const more = late.write(3);
+  renameSync(join(folder, 'wal', `${late.segment()}.ndjson.open`), hidden);
+  await has(more);
+  assert.deepEqual(ids, [...written, ...more]);
 });
 
 test('a cursor that cannot be read means the beginning, and one of segments that have gone is forgotten', async (context) => {
