@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -17,6 +18,8 @@ const requests = Array.from({ length: 100 }, (_, i) => {
   return httpRequest({ path: `/${i % 5 === 0 ? 'other' : 'fine'}/${i}?page=${i}`, headers });
 });
 
+/** How often server and sender are killed. */
+const KILLS = Number(process.env['UPLOAD_KILLS'] ?? 4);
 /** What a kill may cost of the log, and a busy machine may be late; ms. */
 const BOUND_MS = 1000;
 
@@ -99,6 +102,8 @@ describe('decisions for a service', () => {
       (await metricOf(server, 'postern_upload_decisions_total')) === ids.length ? true : undefined,
     );
     assert.equal(await metricOf(server, 'postern_upload_lag_seconds'), 0);
+    const metrics = await (await fetch(`http://${server.diagnostic}/metrics`)).text();
+    execFileSync('promtool', ['check', 'metrics'], { input: metrics, stdio: 'pipe' });
     const status = (await (await fetch(`http://${server.api}/v1/status`)).json()) as {
       result: { plugins: Tree; decision_logs?: Tree };
     };
@@ -166,8 +171,9 @@ describe('decisions for a service', () => {
   test('arrive though the server and the process that sends are killed', async (context) => {
     const { folder, receiver, start } = await setUp(context);
     const due: string[] = [];
-    for (let kill = 0; kill < 4; kill++) {
-      const server = await start(kill % 2 === 0 ? {} : withStore(folder));
+    const both = merge(withStore(folder), { postern: { workers: 2 } });
+    for (let kill = 0; kill < KILLS; kill++) {
+      const server = await start(kill % 2 === 0 ? {} : both);
       const load = startLoad(server.grpc, requests, 4);
       await enough(load, 200);
       process.kill(uploadPid(server), 'SIGKILL');
