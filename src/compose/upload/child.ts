@@ -1,19 +1,10 @@
 import { createServices } from '../../bundles/sources/services.ts';
 import type { Settings } from '../../cli/ports.ts';
-import type { KeyConfig, ServiceConfig } from '../../config/schema.ts';
 import type { UploadFunctions, UploadOwnerFunctions, UploadSettings } from '../../decisions/upload/protocol.ts';
 import { startUploader, type Uploader } from '../../decisions/upload/uploader.ts';
 import { type Channel, createChannel, type Pipe } from '../../lib/channel.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createLogger } from '../../telemetry/logger.ts';
-
-/** What decisions are sent with, besides what they are sent for. */
-export type ServedSettings = UploadSettings & {
-  readonly service: ServiceConfig;
-  readonly keys: { readonly [name: string]: KeyConfig };
-  /** Where they are sent. */
-  readonly url: string;
-};
 
 const REPORT_EVERY_MS = 500;
 const HEADERS = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
@@ -27,7 +18,7 @@ type Surroundings = {
 export function runUpload(pipe: Pipe, surroundings: Surroundings): Promise<void> {
   let uploader: Uploader | undefined;
   return new Promise((done) => {
-    const functions: UploadFunctions<ServedSettings> = {
+    const functions: UploadFunctions = {
       start: async (settings) => {
         uploader = await begin(settings, surroundings);
         setInterval(() => void report(), REPORT_EVERY_MS).unref();
@@ -48,11 +39,15 @@ export function runUpload(pipe: Pipe, surroundings: Surroundings): Promise<void>
   });
 }
 
-function begin(settings: ServedSettings, { stderr, env }: Surroundings): Promise<Uploader> {
-  const log = createLogger(settings.logging.level, settings.logging.format, stderr);
+function begin(settings: UploadSettings, { stderr, env }: Surroundings): Promise<Uploader> {
+  const { logging, serviceName, keys } = settings;
+  const log = createLogger(logging.level, logging.format, stderr);
   const url = new URL(settings.url);
-  const services = { logs: settings.service };
-  const client = createServices({ services, keys: settings.keys, env, clock: systemClock, log }).clientOf('logs');
+  const services = createServices({
+    services: { [serviceName]: settings.service },
+    ...{ keys, env, clock: systemClock, log },
+  });
+  const client = services.clientOf(serviceName);
   return startUploader({
     settings,
     post: async (body, signal) => (await client.post({ url, headers: HEADERS, body, signal })).status,

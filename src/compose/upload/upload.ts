@@ -4,14 +4,13 @@ import type { Config } from '../../config/schema.ts';
 import { walConfig } from '../../config/store.ts';
 import { addReader, removeReader } from '../../decisions/store/cursors.ts';
 import { READER } from '../../decisions/upload/outbox.ts';
-import type { UploadFunctions, UploadOwnerFunctions } from '../../decisions/upload/protocol.ts';
+import type { UploadFunctions, UploadOwnerFunctions, UploadSettings } from '../../decisions/upload/protocol.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Part } from '../../lib/lifecycle.ts';
 import { messageOf } from '../../lib/message.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { UploadProblem } from '../../telemetry/upload-metrics.ts';
 import { keepChild } from '../store/kept-child.ts';
-import type { ServedSettings } from './child.ts';
 
 /** Decisions on their way to `decision_logs.service`. */
 export type Upload = {
@@ -41,7 +40,7 @@ export function createUpload(
   const counted = metrics.upload(clock.wallMs);
   let problem: UploadProblem | undefined;
 
-  const child = keepChild<UploadFunctions<ServedSettings>>({
+  const child = keepChild<UploadFunctions>({
     spawn: () => spawnStore('upload', 0),
     handlers: (heard) =>
       ({
@@ -100,9 +99,10 @@ export function forgetUpload({ postern }: Config): Part {
   };
 }
 
-function settingsOf({ config, logging }: Pick<Settings, 'config' | 'logging'>): ServedSettings | undefined {
+function settingsOf({ config, logging }: Pick<Settings, 'config' | 'logging'>): UploadSettings | undefined {
   const { decision_logs: logs, services, keys, postern } = config;
-  const [kept, service] = [walConfig(config), services[logs.service ?? '']];
+  const { service: serviceName = '' } = logs;
+  const [kept, service] = [walConfig(config), services[serviceName]];
   if (kept === undefined || service === undefined) return undefined;
   const resource = logs.partition_name === '' ? logs.resource : `/logs/${logs.partition_name}`;
   return {
@@ -111,6 +111,7 @@ function settingsOf({ config, logging }: Pick<Settings, 'config' | 'logging'>): 
     limits: { hours: kept.retention.hours, bytes: kept.retention.max_bytes },
     reporting: logs.reporting,
     logging,
+    serviceName,
     service,
     keys,
     url: `${service.url.replace(/\/+$/, '')}/${resource.replace(/^\/+/, '')}`,

@@ -207,7 +207,8 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
         each.read = each.size;
         each.ended = !each.segment.open;
       }
-      await settle();
+      // What is given up is to be counted whether or not it can be noted now.
+      await settle().catch((error: unknown) => onError('noting what was given up', error));
       return count;
     },
     oldestMs: () => {

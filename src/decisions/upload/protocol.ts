@@ -1,4 +1,5 @@
 import type { DecisionLogsConfig } from '../../config/decision-logs.ts';
+import type { KeyConfig, ServiceConfig } from '../../config/schema.ts';
 import type { LogFormat, LogLevel } from '../../telemetry/logger.ts';
 import type { UploadCounts } from '../../telemetry/upload-metrics.ts';
 
@@ -21,12 +22,17 @@ export type UploadSettings = {
   readonly alone: boolean;
   readonly limits: UploadLimits;
   readonly reporting: DecisionLogsConfig['reporting'];
+  /** Where decisions are sent, and with what. */
+  readonly url: string;
+  readonly serviceName: string;
+  readonly service: ServiceConfig;
+  readonly keys: { readonly [name: string]: KeyConfig };
   readonly logging: { readonly level: LogLevel; readonly format: LogFormat };
 };
 
-export type UploadFunctions<Settings> = {
+export type UploadFunctions = {
   /** Rejects when the folder cannot be used. */
-  readonly start: (settings: Settings) => Promise<void>;
+  readonly start: (settings: UploadSettings) => Promise<void>;
   /** Sends what is there. */
   readonly flush: (nothing: undefined) => void;
   /** Sends what is there, for so long, and ends. */

@@ -13,7 +13,7 @@ import { createTally, type Tally } from './tally.ts';
 import { createUpkeep } from './upkeep.ts';
 
 export type UploaderParts = {
-  readonly settings: UploadSettings;
+  readonly settings: Pick<UploadSettings, 'path' | 'alone' | 'limits' | 'reporting'>;
   /** Resolves with the status of the service's answer; rejects when there is none. */
   readonly post: (body: Buffer, signal: AbortSignal) => Promise<number>;
   readonly clock: Clock;

@@ -48,7 +48,6 @@ async function setUp(context: TestContext, folder: string, options: Options = {}
         ...{ min_delay_seconds: 0.01, max_delay_seconds: 0.02, upload_size_limit_bytes: 4096, trigger: 'periodic' },
         ...options.reporting,
       },
-      logging: { level: 'error', format: 'json' },
     },
     post: async (body) => {
       const events = JSON.parse(gunzipSync(body).toString()) as readonly { readonly decision_id: string }[];
