@@ -224,6 +224,14 @@ describe('decisions for a service', () => {
     assert.deepEqual(readdirSync(join(folder, 'store/cursors')), []);
   });
 
+  test('need a place to wait in', async (context) => {
+    const { start } = await setUp(context);
+    await assert.rejects(
+      start({ persistence_directory: '/dev/null' }),
+      /not started: decisions for decision_logs\.service are kept in \/dev\/null\/decisions until they are sent, which cannot be written to \(ENOTDIR/,
+    );
+  });
+
   test('manual: go when somebody asks for a look at bundles', async (context) => {
     const { receiver, start } = await setUp(context, { decision_logs: { reporting: { trigger: 'manual' } } });
     const server = await start();
