@@ -16,6 +16,7 @@ import { createPolicySource } from './compose/policy-source.ts';
 import { createPollNow } from './compose/poll-now.ts';
 import { createStatus } from './compose/status.ts';
 import { createKeptDecisions, openDecisions } from './compose/store/kept-decisions.ts';
+import { createUpload, forgetUpload } from './compose/upload/upload.ts';
 import { runWorker } from './compose/workers/worker.ts';
 import type { Config } from './config/schema.ts';
 import { askServer, readVerdict, requestBytes } from './envoy/client.ts';
@@ -58,7 +59,11 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
   const front = workers === 1 ? serveHere(basics) : serveInWorkers(basics, settings);
   const kept = createKeptDecisions(settings, metrics, clock);
   const source = createPolicySource(settings, clock, metrics, front.prepare, front.setStale, changed, kept?.bundles);
-  const status = createStatus({ config, instanceId: basics.instanceId, log, metrics, front, source, discovery });
+  const upload = createUpload(settings, metrics, clock);
+  const status = createStatus({
+    ...{ config, instanceId: basics.instanceId, log, metrics, front, source, discovery },
+    decisionLogs: upload?.status,
+  });
   metrics.observe({
     isReady: front.isReady,
     wasmMemoryBytes: () => front.pin()?.memoryBytes() ?? 0,
@@ -72,7 +77,10 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
     isDraining: () => draining,
     status: () => ({ ...status.current(), ...kept?.status() }),
     states: status.states,
-    poll: createPollNow(source, status.looked),
+    poll: createPollNow(source, () => {
+      status.looked();
+      upload?.looked();
+    }),
     tokenFile: config.postern.api.token_file ?? undefined,
     log,
     config: () => hideSecrets(current) as object,
@@ -84,8 +92,10 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
   const addresses = { api: '', diagnostic: '' };
 
   const parts: readonly Part[] = [
-    // Stopped last: what is written down until then is taken in.
+    upload?.keep ?? forgetUpload(config),
+    // Stopped last: what is written down until then is taken in, and before that sent.
     ...(kept === undefined ? [] : [kept.part]),
+    ...(upload === undefined ? [] : [upload.send]),
     ...front.before,
     source.part,
     ...front.after,

@@ -2,11 +2,12 @@ import { setPriority } from 'node:os';
 import type { Pipe } from './lib/channel.ts';
 
 /*
- * The processes that keep decisions (`store`) and ask them in SQL (`sql`), for main.ts to start. They have nothing of the
- * environment and no sockets, but what an archive in S3 needs, and get what those who decide leave of the CPU.
+ * The processes that keep decisions (`store`), ask them in SQL (`sql`) and send them to a service (`upload`), for main.ts
+ * to start. They get what those who decide leave of the CPU, and of the environment what an archive or a service needs; the
+ * one for statements has nothing of it and no sockets.
  */
 
-const NICE = { store: 10, sql: 15 };
+const NICE = { store: 10, upload: 10, sql: 15 };
 const LOOK_EVERY_MS = 20;
 
 const [role = '', memoryBytes = ''] = process.argv.slice(2);
@@ -23,7 +24,12 @@ const pipe: Pipe = {
 pipe.onClose(() => process.exit());
 
 // Before threads are made, which take over the priority.
-setPriority(role === 'sql' ? NICE.sql : NICE.store);
+setPriority(role === 'sql' ? NICE.sql : role === 'upload' ? NICE.upload : NICE.store);
+if (role === 'upload') {
+  const { runUpload } = await import('./compose/upload/child.ts');
+  await runUpload(pipe, { stderr: process.stderr, env: process.env });
+  process.exit();
+}
 const { runSql, runStore } = await import('./decisions/store/child.ts');
 if (role === 'sql') {
   runSql(pipe);

@@ -30,10 +30,10 @@ export type WorkerProcess = {
 };
 export type ForkWorker = () => WorkerProcess;
 /**
- * A process that keeps decisions, or one that asks them in SQL and ends when it has more memory than that. It has no
- * environment but `env`.
+ * A process that keeps decisions, one that asks them in SQL and ends when it has more memory than that, or one that sends
+ * them to a service. It has no environment but `env`.
  */
-export type SpawnStore = (role: 'store' | 'sql', memoryBytes: number, env?: Io['env']) => WorkerProcess;
+export type SpawnStore = (role: 'store' | 'sql' | 'upload', memoryBytes: number, env?: Io['env']) => WorkerProcess;
 
 /** Everything a server is started from. */
 export type Settings = {

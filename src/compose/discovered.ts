@@ -69,11 +69,18 @@ export function sectionsToStart(running: Config, wanted: Config): readonly strin
   const differing = names.filter(
     (name) => !RELOADED.has(name) && !isDeepStrictEqual(before.get(name), after.get(name)),
   );
-  const told = (config: Config): unknown => {
-    const name = statusService(config.status, Object.keys(config.services));
-    return name === undefined ? undefined : [name, config.services[name]];
-  };
-  return isDeepStrictEqual(told(running), told(wanted)) ? differing : [...new Set([...differing, 'status'])];
+  const told: readonly (readonly [section: string, service: (config: Config) => string | undefined])[] = [
+    ['status', ({ status, services }) => statusService(status, Object.keys(services))],
+    ['decision_logs', ({ decision_logs }) => decision_logs.service],
+  ];
+  const differingServices = told.filter(([, serviceOf]) => {
+    const [one, other] = [running, wanted].map((config) => {
+      const name = serviceOf(config);
+      return name === undefined ? undefined : [name, config.services[name]];
+    });
+    return !isDeepStrictEqual(one, other);
+  });
+  return [...new Set([...differing, ...differingServices.map(([section]) => section)])];
 }
 
 export const sameBundles = (a: Config, b: Config): boolean => {

@@ -19,7 +19,7 @@ type DurableLogParts = {
   readonly onError: (error: unknown) => void;
 };
 
-/** The log of `postern.store` in this process; undefined when it is not configured. */
+/** The log on the disk, of this process; undefined when there is none. */
 export function createDurableLog(
   config: StoreConfig | undefined,
   { labels, judge, clock, metrics, onError }: DurableLogParts,

@@ -2,6 +2,7 @@ import { classOf, reasonOf, refuse } from '../check/outcome.ts';
 import type { Settings } from '../cli/ports.ts';
 import { version } from '../cli/version.ts';
 import type { Config } from '../config/schema.ts';
+import { walConfig } from '../config/store.ts';
 import { createDecisionLog } from '../decisions/decision-log.ts';
 import { createConsoleSink, openStandardOutput } from '../decisions/sinks/console.ts';
 import { createFileSink } from '../decisions/sinks/file.ts';
@@ -53,7 +54,7 @@ export function createServing(parts: ServingParts): Serving {
   };
   const labels = { id: parts.instanceId, version, ...config.labels };
   const judge = createLogJudge({ clock, metrics, log });
-  const wal = createDurableLog(config.postern.store, { labels, judge, clock, metrics, onError: logFailed });
+  const wal = createDurableLog(walConfig(config), { labels, judge, clock, metrics, onError: logFailed });
   const decisionLog = createDecisionLog({
     labels,
     judge,

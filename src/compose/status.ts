@@ -21,6 +21,8 @@ export type StatusParts = {
   readonly source: Pick<PolicySource, 'status' | 'ages' | 'clientOf'>;
   /** Where the configuration comes from, if it does from there. */
   readonly discovery: Discovery | undefined;
+  /** What is to be said of decisions on their way to a service, if they are sent to one. */
+  readonly decisionLogs: (() => object) | undefined;
 };
 
 /** How a part is, in OPA's words. */
@@ -38,13 +40,14 @@ export type Status = {
 };
 
 /** What is reported of this server, to those who ask and to the service that wants to know. */
-export function createStatus({ config, instanceId, log, metrics, front, source, discovery }: StatusParts): Status {
-  const { status } = config;
+export function createStatus(parts: StatusParts): Status {
+  const { config, instanceId, log, metrics, front, source, discovery } = parts;
+  const { status, decision_logs: logs } = config;
   const service = statusService(status, Object.keys(config.services));
   const states = (): { readonly [part: string]: PartState } => ({
     bundle: stateOf(front.pin() !== undefined),
     ...(discovery === undefined ? {} : { discovery: stateOf(discovery.isReady()) }),
-    ...(config.decision_logs.console ? { decision_logs: stateOf(true) } : {}),
+    ...(logs.console || logs.service !== undefined ? { decision_logs: stateOf(true) } : {}),
     envoy_ext_authz_grpc: stateOf(front.address() !== ''),
     ...(config.postern.identity === undefined ? {} : { identity: stateOf(front.hasKeys()) }),
     ...(status === undefined ? {} : { status: stateOf(true) }),
@@ -59,6 +62,7 @@ export function createStatus({ config, instanceId, log, metrics, front, source, 
   const current = (): object => ({
     ...{ labels, bundles: bundles() },
     ...(discovery === undefined ? {} : { discovery: discovery.status() }),
+    ...parts.decisionLogs?.(),
     ...{ plugins: states(), ...front.status() },
   });
   const reporter =

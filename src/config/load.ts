@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { messageOf } from '../lib/message.ts';
 import { archiveProblems } from './archive-address.ts';
 import { addressProblems, serviceProblems } from './bundle-addresses.ts';
+import { decisionLogsProblems, fillLogService } from './decision-logs.ts';
 import { discoveryBundle, isTree, mergeDiscovered, substituteAll, type Tree } from './discovery.ts';
 import { substitute } from './env.ts';
 import { applySet, applySetFile } from './overrides.ts';
@@ -56,7 +57,7 @@ export function loadConfig(source: ConfigSource): LoadedConfig {
     return { ok: false, problems: [messageOf(error)] };
   }
   fillEndpoints(tree, source.env);
-  const refused = unknownCredentials(tree['services']);
+  const refused = [...unknownCredentials(tree['services']), ...fillLogService(tree)];
   const warnings: string[] = [];
   const completed = complete(tree, configSchema as Schema, '', warnings);
   const invalid = describe(Value.Errors(configSchema, completed));
@@ -184,6 +185,9 @@ function contradictionsIn(
   }
   if (isSound('services') && isSound('keys')) problems.push(...serviceContradictions(config.services, config.keys));
   if (isSound('services') && isSound('status')) problems.push(...statusProblems(config.status, services));
+  if (isSound('services') && isSound('decision_logs')) {
+    problems.push(...decisionLogsProblems(config.decision_logs, services));
+  }
   const plugin = isSound('plugins') ? config.plugins.envoy_ext_authz_grpc : undefined;
   if (plugin?.query !== undefined && !/^data(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(plugin.query)) {
     problems.push('plugins.envoy_ext_authz_grpc.query: only a reference such as data.envoy.authz.allow is supported');

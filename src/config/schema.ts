@@ -442,8 +442,16 @@ export const configSchema = Type.Object({
     description: 'Keys, by the name others call them: they verify signatures of bundles, or sign assertions.',
     default: {},
   }),
-  services: Type.Record(Type.String(), service, { description: 'Where bundles come from.', default: {} }),
-  persistence_directory: text('Where bundles with `persist` are kept.', { default: '.opa' }),
+  services: Type.Record(Type.String(), service, {
+    description: 'Where bundles come from, and where status and decisions are sent.',
+    default: {},
+  }),
+  persistence_directory: text(
+    'Where bundles with `persist` are kept, and decisions until `decision_logs.service` has them.',
+    {
+      default: '.opa',
+    },
+  ),
   bundles: Type.Record(Type.String(), bundle, { description: 'Bundles to poll, by name.', default: {} }),
   caching: section({
     inter_query_builtin_cache: section({

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import Type, { type Static } from 'typebox';
+import { Value } from 'typebox/value';
 import { count, nullable, section, strict, text } from './kinds.ts';
 
 export const store = Type.Object(
@@ -87,3 +89,21 @@ export const store = Type.Object(
 );
 
 export type StoreConfig = Static<typeof store>;
+
+/** Without a store, what waits for a service is bounded by this, bytes. */
+const WAITING_BYTES = 1_073_741_824;
+
+/** The log on the disk: that of the store, or one that is only kept until a service has it. Undefined: there is none. */
+export function walConfig(config: {
+  readonly postern: { readonly store?: StoreConfig };
+  readonly decision_logs: { readonly service?: string };
+  readonly persistence_directory: string;
+}): StoreConfig | undefined {
+  if (config.postern.store !== undefined || config.decision_logs.service === undefined) return config.postern.store;
+  const defaults = Value.Default(store, {}) as StoreConfig;
+  return {
+    ...defaults,
+    path: join(config.persistence_directory, 'decisions'),
+    retention: { ...defaults.retention, max_bytes: WAITING_BYTES },
+  };
+}

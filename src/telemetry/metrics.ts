@@ -12,6 +12,7 @@ import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.
 import { gaugeOf, gaugesOf } from './gauges.ts';
 import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
+import { createUploadMetrics, type UploadMetrics } from './upload-metrics.ts';
 import { createWalMetrics, type WalMetrics } from './wal-metrics.ts';
 
 /** 50 µs to 25 ms closely, where the objective is, then coarsely. Seconds. */
@@ -61,6 +62,8 @@ export type Metrics = StatusMetrics &
     readonly logRuleFailed: (rule: 'drop' | 'mask') => void;
     /** Of the log on the disk; made when there is one. */
     readonly wal: () => WalMetrics;
+    /** Of decisions that are sent to a service; made when they are. `wallMs`: the time of now. */
+    readonly upload: (wallMs: () => number) => UploadMetrics;
     /** When the server's certificate ends, ms since the epoch. */
     readonly tlsExpires: (atMs: number) => void;
     readonly tlsReloadFailed: () => void;
@@ -211,6 +214,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     logFailed: () => logErrors.inc(),
     logDroppedByPolicy: () => droppedByPolicy.inc(),
     logRuleFailed: (rule) => ruleFailures.inc({ rule }),
+    upload: (wallMs) => createUploadMetrics(registry, wallMs),
     wal: () => createWalMetrics(registry, ['overflow', 'error', 'disk_full']),
     ...tls,
     ...geoip,

@@ -7,16 +7,17 @@ import type { Scope } from '../support/scope.ts';
 import { serviceConfig } from '../support/sources.ts';
 import { serve } from '../support/web.ts';
 
-type Seen = { readonly request: IncomingMessage; readonly body: string };
+type Seen = { readonly request: IncomingMessage; readonly body: string; readonly port: number | undefined };
 
-async function setUp(scope: Scope, status: number, headers: Record<string, string> = {}) {
+async function setUp(scope: Scope, status: number, headers: Record<string, string> = {}, answer = 'x'.repeat(100_000)) {
   const seen: Seen[] = [];
   const url = await serve(scope, (request, response) => {
     let body = '';
+    const port = request.socket.remotePort;
     request.setEncoding('utf8').on('data', (part: string) => (body += part));
     request.on('end', () => {
-      seen.push({ request, body });
-      response.writeHead(status, headers).end('x'.repeat(100_000));
+      seen.push({ request, body, port });
+      response.writeHead(status, headers).end(answer);
     });
   });
   return { url, seen };
@@ -34,7 +35,7 @@ function servicesFor(scope: Scope, over: Parameters<typeof serviceConfig>[0], en
   return services;
 }
 
-const post = (services: Services, url: string, body = '{"a":1}') =>
+const post = (services: Services, url: string, body: string | Uint8Array = '{"a":1}') =>
   services.clientOf('ci').post({
     url: new URL(`${url}/status`),
     headers: { 'content-type': 'application/json' },
@@ -50,6 +51,22 @@ test('a service is sent what it is to have, with its credentials, and answers by
     seen.map(({ request, body }) => [request.method, request.url, request.headers.authorization, body]),
     [['POST', '/status', 'Bearer t', '{"a":1}']],
   );
+});
+
+test('what is sent one after the other goes over one connection, unless answers are long', async (context) => {
+  for (const [answer, isOne] of [
+    ['{}', true],
+    ['x'.repeat(100_000), false],
+  ] as const) {
+    const { url, seen } = await setUp(context, 200, {}, answer);
+    const services = servicesFor(context, { url });
+    for (let i = 0; i < 3; i++) {
+      await post(services, url);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const sockets = new Set(seen.map(({ port }) => port));
+    assert.equal(sockets.size === 1, isOne);
+  }
 });
 
 test('what is sent to a service goes nowhere else', async (context) => {
@@ -68,9 +85,11 @@ test('what is sent is signed as well, where requests to the service are', async 
   const services = servicesFor(context, { url, credentials }, env);
   await post(services, url);
   await post(services, url, '{"a":2}');
-  const [one, two] = seen.map(({ request }) => request.headers);
+  await post(services, url, Buffer.from('{"a":2}'));
+  const [one, two, three] = seen.map(({ request }) => request.headers);
   assert.match(one?.authorization ?? '', /^AWS4-HMAC-SHA256 Credential=AKID\/.*SignedHeaders=content-type;host;/);
   assert.notEqual(one?.['x-amz-content-sha256'], two?.['x-amz-content-sha256']);
+  assert.equal(three?.['x-amz-content-sha256'], two?.['x-amz-content-sha256']);
 });
 
 test('an error names the method and the place, and nothing that was sent', async (context) => {

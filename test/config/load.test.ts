@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type LoadedConfig, loadConfig } from '../../src/config/load.ts';
+import { walConfig } from '../../src/config/store.ts';
 
 type Extra = {
   readonly env?: { readonly [name: string]: string };
@@ -55,7 +56,7 @@ describe('configuration', () => {
     const text = `
 services: { s: { url: "https://x", tls: { ca_cert: f }, type: rest } }
 bundles: { b: { resource: r, persist: true } }
-decision_logs: { console: true, reporting: { min_delay_seconds: 1 } }
+decision_logs: { console: true, reporting: { buffer_type: event }, request_context: { http: { headers: [a] } } }
 plugins: { envoy_ext_authz_grpc: { addr: ":9191", path: a/b, dry-run: true, enable-performance-metrics: true } }
 distributed_tracing: { type: grpc }
 `;
@@ -63,7 +64,8 @@ distributed_tracing: { type: grpc }
     assert.equal(config.plugins.envoy_ext_authz_grpc['dry-run'], true);
     assert.equal(config.bundles['b']?.polling.min_delay_seconds, 60);
     assert.deepEqual(warnings.map((warning) => warning.split(' ')[0]).sort(), [
-      'decision_logs.reporting',
+      'decision_logs.reporting.buffer_type',
+      'decision_logs.request_context',
       'distributed_tracing',
     ]);
   });
@@ -76,6 +78,45 @@ distributed_tracing: { type: grpc }
     const buckets =
       'status: { console: true, prometheus_config: { collectors: { bundle_loading_duration_ns: { buckets: [2, 1] } } } }';
     assert.match(problemsOf(load(buckets))[0] ?? '', /buckets: bounds must grow$/);
+  });
+
+  test('decision logs go to the service that is named, or to the only one', () => {
+    const serviceOf = (text: string) => configOf(load(text)).config.decision_logs.service;
+    const [one, two] = [
+      'services: { a: { url: "http://a" } }\n',
+      'services: [{ name: a, url: "http://a" }, { name: b, url: "http://b" }]\n',
+    ];
+    assert.equal(serviceOf(`${one}decision_logs: {}`), 'a');
+    assert.equal(serviceOf(`${two}decision_logs: { service: b, console: true }`), 'b');
+    for (const none of [
+      one,
+      'decision_logs: {}',
+      `${one}decision_logs: { console: true }`,
+      `${two}decision_logs: { plugin: p }`,
+    ]) {
+      assert.equal(serviceOf(none), undefined, none);
+    }
+    for (const [logs, problem] of [
+      ['{}', 'decision_logs.service: needed, because there are 2 services'],
+      ['{ service: c }', 'decision_logs.service: no service is called c'],
+      [
+        '{ service: a, reporting: { max_delay_seconds: 5 } }',
+        'decision_logs.reporting: min_delay_seconds is above max_delay_seconds',
+      ],
+      [
+        '{ service: a, reporting: { buffer_size_limit_bytes: 9, max_decisions_per_second: 1 } }',
+        'decision_logs.reporting: one of buffer_size_limit_bytes and max_decisions_per_second, not both',
+      ],
+    ] as const) {
+      assert.deepEqual(problemsOf(load(`${two}decision_logs: ${logs}`)), [problem]);
+    }
+    const { config } = configOf(load(`${one}decision_logs: {}\npersistence_directory: /p`));
+    assert.equal(walConfig(config)?.path, '/p/decisions');
+    assert.equal(
+      walConfig(configOf(load(`${one}decision_logs: {}\npostern: { store: { path: /s } }`)).config)?.path,
+      '/s',
+    );
+    assert.equal(walConfig(configOf(load(one)).config), undefined);
   });
 
   test('services may be a list', () => {

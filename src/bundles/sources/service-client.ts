@@ -42,7 +42,7 @@ export type PostRequest = {
   readonly url: URL;
   /** In lower case; they go before those of the service. */
   readonly headers: Headers;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly signal: AbortSignal;
 };
 
@@ -60,15 +60,17 @@ export type ServiceClient = {
    * redirect is one.
    */
   readonly get: (request: GetRequest) => Promise<Answer>;
-  /** Sends something to the service, and to nobody else: a redirect is an answer. Of the answer nothing is read but its head. */
+  /** Sends something to the service, and to nobody else: a redirect is an answer. Of the answer nothing counts but its head. */
   readonly post: (request: PostRequest) => Promise<Answer>;
 };
 
 /** A request to the service or to whom it refers. */
-type Request = Omit<GetRequest, 'waitMs'> & { readonly waitMs?: number; readonly body?: string };
+type Request = Omit<GetRequest, 'waitMs'> & { readonly waitMs?: number; readonly body?: PostRequest['body'] };
 const methodOf = ({ body }: Request): 'GET' | 'POST' => (body === undefined ? 'GET' : 'POST');
 
 const MAX_REDIRECTS = 5;
+const MAX_SKIPPED_BYTES = 16_384;
+const SKIP_MS = 1000;
 const MAX_TIMER_MS = 2_147_483_647;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
@@ -150,7 +152,7 @@ export function createServiceClient(parts: ServiceClientParts): ServiceClient {
 
   async function post(request: PostRequest): Promise<Answer> {
     const response = await sendHome(request, request.url);
-    discard(response);
+    skip(response);
     return { status: response.statusCode, headers: response.headers, body: Buffer.alloc(0) };
   }
 
@@ -205,6 +207,11 @@ function nextUrl(url: URL, location: string): URL {
   }
   if (url.protocol === 'https:' && next.protocol === 'http:') throw at(url, 'a redirect from https to http');
   return next;
+}
+
+/** Leaves an answer unread, and its connection for the next request, unless it is long or slow. */
+function skip({ body }: Dispatcher.ResponseData): void {
+  body.dump({ limit: MAX_SKIPPED_BYTES, signal: AbortSignal.timeout(SKIP_MS) }).catch(() => {});
 }
 
 /** Ends an answer that nobody reads. */

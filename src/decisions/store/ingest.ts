@@ -1,14 +1,14 @@
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/message.ts';
+import { isAbandoned, sealAbandoned } from './abandoned.ts';
 import type { Catalog } from './catalog.ts';
 import { passedBy } from './cursors.ts';
 import { type Database, dropTail, tailOf } from './database.ts';
-import { livenessOf } from './liveness.ts';
 import { type Folders, partitionOf, syncFolder, writeParquet } from './parquet.ts';
 import type { Quarantine } from './quarantine.ts';
-import { createdAt, listSegments, openFile, type SegmentFile, sealedFile, tokenOf } from './segment.ts';
+import { createdAt, listSegments, type SegmentFile } from './segment.ts';
 import type { Tail, Tailed } from './tail.ts';
 
 export type IngestParts = {
@@ -36,8 +36,6 @@ export type Ingest = {
 
 /** Open segments are not read further while so much waits in the tail, bytes of lines. */
 const MAX_TAIL_BYTES = 134_217_728;
-/** A segment that nobody has written to for so long, and whose process says nothing of itself, is given up, ms. */
-const ABANDONED_MS = 15_000;
 /** After so many failures that are not the disk's, a segment is put aside. */
 const MAX_FAILURES = 5;
 const DISK =
@@ -46,7 +44,7 @@ const DISK =
 export function createIngest(parts: IngestParts): Ingest {
   const { folders, database, catalog, tail, quarantine, clock, ingested } = parts;
   const failures = new Map<string, { readonly count: number; readonly againAt: number }>();
-  /** How many lines segments that stay for others have. */
+  /** Bytes of segments that stay for others. */
   const kept = new Map<string, number>();
   let walBytes = 0;
   let oldestMs: number | undefined;
@@ -74,7 +72,7 @@ export function createIngest(parts: IngestParts): Ingest {
           }),
         ];
     ingested.add(name);
-    kept.set(name, entry.lines + Number(entry.torn > 0));
+    kept.set(name, entry.offset + entry.torn);
     failures.delete(name);
     tail.forget(name);
     parts.onIngested(entry);
@@ -116,6 +114,8 @@ export function createIngest(parts: IngestParts): Ingest {
     const done = segments.filter(({ name, open: isOpen }) => !isOpen && ingested.has(name));
     if (done.length === 0) return segments;
     const passed = await passedBy(folders.cursors);
+    // What an earlier process has taken in is not known yet.
+    for (const { name, file } of done) if (!kept.has(name)) kept.set(name, (await stat(file)).size);
     const removable = done.filter(({ name }) => passed(name, kept.get(name) ?? Number.POSITIVE_INFINITY));
     for (const { name, file } of removable) {
       await rm(file, { force: true });
@@ -125,23 +125,11 @@ export function createIngest(parts: IngestParts): Ingest {
     return segments.filter((segment) => !removable.includes(segment));
   }
 
-  async function recover({ name, file }: SegmentFile): Promise<void> {
-    const liveness = await livenessOf(folders.wal, tokenOf(name));
-    if (liveness === 'alive') return;
-    if (liveness === 'unknown' && clock.wallMs() - (await stat(file)).mtimeMs < ABANDONED_MS) return;
-    const segment = { name, file, open: true };
+  async function recover(segment: SegmentFile): Promise<void> {
+    if (!(await isAbandoned(folders.wal, segment, clock.wallMs()))) return;
     await readAll(segment);
-    const entry = tail.get(name);
-    if (entry === undefined) return;
-    const handle = await open(file, 'r+');
-    try {
-      if (entry.torn > 0) await handle.truncate(entry.offset);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(openFile(folders.wal, name), sealedFile(folders.wal, name));
-    await syncFolder(folders.wal);
+    const entry = tail.get(segment.name);
+    if (entry !== undefined) await sealAbandoned(folders.wal, segment.name, entry.offset, entry.torn > 0);
   }
 
   return {
@@ -150,7 +138,8 @@ export function createIngest(parts: IngestParts): Ingest {
       const end = clock.monotonicMs() + forMs;
       walBytes = 0;
       oldestMs = segments[0] === undefined ? undefined : createdAt(segments[0].name);
-      for (const { file } of segments) walBytes += (await stat(file).catch(() => ({ size: 0 }))).size;
+      for (const { name, file } of segments)
+        walBytes += kept.get(name) ?? (await stat(file).catch(() => ({ size: 0 }))).size;
       for (const segment of segments.filter(({ open: isOpen }) => isOpen)) {
         if (tail.size() < MAX_TAIL_BYTES) await tryTo(segment, readAll);
         await tryTo(segment, recover);

@@ -11,8 +11,6 @@ export type Tailed = {
   readonly name: string;
   offset: number;
   rows: number;
-  /** Lines of any kind. */
-  lines: number;
   readonly gaps: Gap[];
   readonly unreadable: string[];
   unreadableLines: number;
@@ -44,7 +42,7 @@ export function createTail(parts: {
   function entryOf(name: string): Tailed {
     const known = tailed.get(name);
     if (known !== undefined) return known;
-    const entry = { name, offset: 0, rows: 0, lines: 0, gaps: [], unreadable: [], unreadableLines: 0, torn: 0 };
+    const entry = { name, offset: 0, rows: 0, gaps: [], unreadable: [], unreadableLines: 0, torn: 0 };
     tailed.set(name, entry);
     parts.onSegment(name);
     return entry;
@@ -53,7 +51,7 @@ export function createTail(parts: {
   /** Whoever writes it has cut off what did not reach the disk for sure; what was cut off is in another segment. */
   async function readAnew(entry: Tailed): Promise<void> {
     await dropTail(parts.database, entry.name);
-    Object.assign(entry, { offset: 0, rows: 0, lines: 0, unreadableLines: 0, torn: 0 });
+    Object.assign(entry, { offset: 0, rows: 0, unreadableLines: 0, torn: 0 });
     entry.gaps.length = 0;
     entry.unreadable.length = 0;
   }
@@ -81,7 +79,6 @@ export function createTail(parts: {
       entry.offset = offset;
       entry.torn = torn;
       entry.rows += rows.length;
-      entry.lines += lines.length;
       entry.gaps.push(...gaps);
       entry.unreadableLines += unreadable.length;
       entry.unreadable.push(...unreadable.slice(0, MAX_UNREADABLE - entry.unreadable.length));

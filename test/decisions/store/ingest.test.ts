@@ -5,6 +5,8 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -241,8 +243,8 @@ test('segments stay until those who registered a cursor have passed them', async
   const folder = scratchFolder(context);
   const wal = walWriter(folder);
   mkdirSync(join(folder, 'cursors'));
-  const cursor = (segment: string, line: number): void => {
-    writeFileSync(join(folder, 'cursors/new.tmp'), JSON.stringify({ segment, line }));
+  const cursor = (segments: { readonly [name: string]: number }): void => {
+    writeFileSync(join(folder, 'cursors/new.tmp'), JSON.stringify({ segments }));
     renameSync(join(folder, 'cursors/new.tmp'), join(folder, 'cursors/upload.json'));
   };
   writeFileSync(join(folder, 'cursors/upload.json'), '{');
@@ -257,10 +259,16 @@ test('segments stay until those who registered a cursor have passed them', async
   await store.stop();
   store = await startStore(context, folder);
   assert.equal((await listAll(store)).length, 12);
-  cursor(names[1] ?? '', 3);
+  const [first = '', second = '', third = ''] = names;
+  const sizeOf = (name: string): number => statSync(join(folder, 'wal', `${name}.ndjson`)).size;
+  cursor({ [second]: sizeOf(second), [third]: sizeOf(third) - 1 });
   await eventually(async () => (walIn(folder).length === 2 ? true : undefined));
-  cursor(names[2] ?? '', 0);
+  assert.deepEqual(walIn(folder), [`${first}.ndjson`, `${third}.ndjson`]);
+  cursor({ [first]: sizeOf(first), [third]: sizeOf(third) - 1 });
   await eventually(async () => (walIn(folder).length === 1 ? true : undefined));
+  // A reader that is not there any more holds nothing back.
+  rmSync(join(folder, 'cursors/upload.json'));
+  await eventually(async () => (walIn(folder).length === 0 ? true : undefined));
   assert.equal((await listAll(store)).length, 12);
 });
 

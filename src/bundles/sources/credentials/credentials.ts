@@ -12,7 +12,7 @@ export type OutgoingRequest = {
   readonly method: string;
   readonly url: URL;
   readonly headers: Headers;
-  readonly body?: string | undefined;
+  readonly body?: string | Uint8Array | undefined;
   /** The service has just refused (401) what was given for the same request. */
   readonly wasRefused: boolean;
 };

@@ -16,7 +16,9 @@ export type Unsigned = {
 export function createS3Signing(
   config: S3SigningConfig,
   env: Env,
-): (request: Unsigned & { readonly body?: string | undefined }) => Promise<Readonly<Record<string, string>>> {
+): (
+  request: Unsigned & { readonly body?: string | Uint8Array | undefined },
+) => Promise<Readonly<Record<string, string>>> {
   const keys = createAwsKeys(config, env);
   return async (request) => signAws(request, request.body ?? '', config.service ?? 's3', await keys());
 }
@@ -27,7 +29,7 @@ const OF_A_SIGNATURE = new Set(['x-amz-date', 'x-amz-security-token', 'x-amz-con
 /** The headers that sign a request with this body. */
 export async function signAws(
   { method, url, headers }: Unsigned,
-  body: string,
+  body: string | Uint8Array,
   service: string,
   { region, credentials }: AwsKeys,
 ): Promise<Readonly<Record<string, string>>> {
@@ -52,7 +54,7 @@ export async function signAws(
     path: isS3 ? escaped(url.pathname) : url.pathname,
     query: queryOf(url),
     headers: { ...Object.fromEntries(signed), host: url.host },
-    ...(body === '' ? {} : { body }),
+    ...(body.length === 0 ? {} : { body }),
   });
   const { host: _host, ...rest } = request.headers;
   return rest;
