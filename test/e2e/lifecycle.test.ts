@@ -72,9 +72,9 @@ describe('starting', () => {
 
   test('OPA keys that are not honoured are warned about by name', async (context) => {
     const folder = scratchFolder(context);
-    const config = { distributed_tracing: { type: 'grpc' }, plugins: { other: {} }, decision_logs: { service: 'x' } };
+    const config = { distributed_tracing: { type: 'grpc' }, plugins: { other: {} }, decision_logs: { plugin: 'x' } };
     const server = await startPostern(context, { args: ['-b', buildPolicy(policy, folder)], config, folder });
-    for (const key of ['distributed_tracing', 'plugins.other', 'decision_logs.service']) {
+    for (const key of ['distributed_tracing', 'plugins.other', 'decision_logs.plugin']) {
       assert.ok(server.stderr().includes(`${key} is not honoured`), key);
     }
   });

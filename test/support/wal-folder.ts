@@ -1,7 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-type Gap = { readonly from_seq: number; readonly to_seq: number; readonly count: number; readonly reason: string };
+export type Gap = {
+  readonly from_seq: number;
+  readonly to_seq: number;
+  readonly count: number;
+  readonly reason: string;
+};
 type Entry = { readonly seq: number; readonly decision_id: string; readonly [key: string]: unknown };
 
 export type WalContent = {
@@ -31,7 +36,13 @@ export function readWal(folder: string): WalContent {
 }
 
 /** The numbers that the content accounts for, decisions and gaps together, in order. */
-export function numbersOf({ events, gaps }: Pick<WalContent, 'events' | 'gaps'>): readonly number[] {
+export function numbersOf({
+  events,
+  gaps,
+}: {
+  readonly events: readonly { readonly seq: number }[];
+  readonly gaps: readonly Gap[];
+}): readonly number[] {
   const missing = gaps.flatMap(({ from_seq, count }) => Array.from({ length: count }, (_, i) => from_seq + i));
   return [...events.map(({ seq }) => seq), ...missing].sort((a, b) => a - b);
 }
