@@ -155,14 +155,14 @@ describe('a full disk', () => {
   /** A file system of its own, with so little room that it is full soon, and a file to make room with. */
   async function setUpSmallDisk(context: TestContext) {
     const data = mkdtempSync(join(tmpdir(), 'postern-disk-'));
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', data]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', data]);
     context.after(() => {
       execFileSync('umount', ['-l', data]);
       rmSync(data, { recursive: true });
     });
     const { start } = await setUp(context);
     const ballast = join(data, 'ballast');
-    writeFileSync(ballast, Buffer.alloc(768 * 1024));
+    writeFileSync(ballast, Buffer.alloc((4096 - 256) * 1024));
     return { ballast, start: (store: Tree) => start({ path: data, ...store }) };
   }
   const queue = { records: 300 };
@@ -175,7 +175,7 @@ describe('a full disk', () => {
       const { gaps = [] } = (await response.json()) as { readonly gaps?: readonly Gap[] };
       const numbers = numbersOf({ events: kept, gaps });
       return isDeepStrictEqual(numbers, range(count)) ? { kept, gaps } : undefined;
-    });
+    }, 60_000);
   }
 
   test('changes no answer with on_overflow drop; gaps say what is missing', async (context) => {
@@ -185,13 +185,9 @@ describe('a full disk', () => {
     await eventually(async () =>
       (await metricOf(server, 'postern_store_dropped_decisions_total')) > 100 ? true : undefined,
     );
-    rmSync(ballast);
-    const droppedBefore = await eventually(async () => {
-      const before = await metricOf(server, 'postern_store_dropped_decisions_total');
-      return (await metricOf(server, 'postern_store_gaps_total')) > 0 ? before : undefined;
-    });
+    // Before there is room again, which more decisions would fill at once.
     await load.end();
-    assert.ok(droppedBefore > 100);
+    rmSync(ballast);
     assert.ok(load.answers.every(({ code }) => code === 0 || code === 7));
     const { kept, gaps } = await accountOf(server, load.answers.length);
     assert.equal(gaps.at(-1)?.reason, 'disk_full');
