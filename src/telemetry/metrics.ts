@@ -1,6 +1,6 @@
 import {
   AggregatorRegistry,
-  Counter,
+  type Counter,
   collectDefaultMetrics,
   Gauge,
   Histogram,
@@ -9,7 +9,7 @@ import {
   Registry,
 } from 'prom-client';
 import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.ts';
-import { gaugeOf, gaugesOf } from './gauges.ts';
+import { instrumentsIn } from './instruments.ts';
 import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
 import { createUploadMetrics, type UploadMetrics } from './upload-metrics.ts';
@@ -103,6 +103,7 @@ export const totalsOf = async (processes: readonly (readonly MetricValues[])[]):
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
+  const { counter, gaugeOf, gaugesOf } = instrumentsIn(registry);
   collectDefaultMetrics({ register: registry });
   // Gauges that end in _total, which promtool refuses.
   for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`);
@@ -121,12 +122,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     buckets: LATENCY_BUCKETS,
     registers,
   });
-  const decisions = new Counter({
-    name: 'postern_decisions_total',
-    help: 'Decisions by outcome and reason.',
-    labelNames: ['outcome', 'reason'] as const,
-    registers,
-  });
+  const decisions = counter('postern_decisions_total', 'Decisions by outcome and reason.', ['outcome', 'reason']);
   const bundleTime = new Gauge({
     name: 'postern_bundle_last_activation_timestamp_seconds',
     help: 'When a bundle was last activated.',
@@ -134,52 +130,29 @@ export function createMetrics(options: MetricsOptions): Metrics {
     aggregator: 'max',
     registers,
   });
-  const bundleFailures = new Counter({
-    name: 'postern_bundle_failures_total',
-    help: 'Bundles that could not be fetched, read or activated.',
-    labelNames: ['bundle'] as const,
-    registers,
-  });
-  const reports = new Counter({
-    name: 'postern_status_reports_total',
-    help: 'Status reports that arrived or failed.',
-    labelNames: ['result'] as const,
-    registers,
-  });
-  const tokens = new Counter({
-    name: 'postern_token_cache_lookups_total',
-    help: 'Look-ups in the cache of verified tokens.',
-    labelNames: ['result'] as const,
-    registers,
-  });
-  const keys = new Counter({
-    name: 'postern_key_set_fetches_total',
-    help: "Fetches of an issuer's key set.",
-    labelNames: ['issuer', 'result'] as const,
-    registers,
-  });
-  const logLines = new Counter({
-    name: 'postern_decision_log_records_total',
-    help: 'Decision log records that were written or dropped, by sink.',
-    labelNames: ['result', 'sink'] as const,
-    registers,
-  });
-  const logErrors = new Counter({
-    name: 'postern_decision_log_errors_total',
-    help: 'Failures to write the decision log.',
-    registers,
-  });
-  const droppedByPolicy = new Counter({
-    name: 'postern_decision_log_dropped_by_policy_total',
-    help: "Decisions that are not logged because the policy's drop rule says so.",
-    registers,
-  });
-  const ruleFailures = new Counter({
-    name: 'postern_decision_log_rule_failures_total',
-    help: 'Decisions whose mask or drop rule could not be asked or followed.',
-    labelNames: ['rule'] as const,
-    registers,
-  });
+  const bundleFailures = counter(
+    'postern_bundle_failures_total',
+    'Bundles that could not be fetched, read or activated.',
+    ['bundle'],
+  );
+  const reports = counter('postern_status_reports_total', 'Status reports that arrived or failed.', ['result']);
+  const tokens = counter('postern_token_cache_lookups_total', 'Look-ups in the cache of verified tokens.', ['result']);
+  const keys = counter('postern_key_set_fetches_total', "Fetches of an issuer's key set.", ['issuer', 'result']);
+  const logLines = counter(
+    'postern_decision_log_records_total',
+    'Decision log records that were written or dropped, by sink.',
+    ['result', 'sink'],
+  );
+  const logErrors = counter('postern_decision_log_errors_total', 'Failures to write the decision log.');
+  const droppedByPolicy = counter(
+    'postern_decision_log_dropped_by_policy_total',
+    "Decisions that are not logged because the policy's drop rule says so.",
+  );
+  const ruleFailures = counter(
+    'postern_decision_log_rule_failures_total',
+    'Decisions whose mask or drop rule could not be asked or followed.',
+    ['rule'],
+  );
   for (const rule of ['drop', 'mask']) ruleFailures.inc({ rule }, 0);
   const tls = createTlsMetrics(registry);
   const geoip = createGeoipMetrics(registry);
@@ -220,23 +193,21 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...geoip,
     ...createStoreMetrics(registry),
     observe: ({ isReady, wasmMemoryBytes, keyAges, bundleAges, discovery }) => {
-      const gauge = (name: string, help: string) => ({ name, help, registers });
-      const ready = gauge('postern_ready', 'Whether requests can be decided (1) or are all refused (0).');
-      gaugeOf(ready, 'max', () => Number(isReady()));
+      const ready = 'Whether requests can be decided (1) or are all refused (0).';
+      gaugeOf('postern_ready', ready, 'max', () => Number(isReady()));
       if (discovery !== undefined) {
         const failing = 'Whether the last look at the discovery bundle failed (1).';
-        gaugeOf(gauge('postern_discovery_failing', failing), 'max', () => Number(discovery.isFailing()));
+        gaugeOf('postern_discovery_failing', failing, 'max', () => Number(discovery.isFailing()));
         const waits = 'Whether a discovered configuration waits for a start (1).';
-        gaugeOf(gauge('postern_discovery_waiting', waits), 'max', () => Number(discovery.waiting().length > 0));
+        gaugeOf('postern_discovery_waiting', waits, 'max', () => Number(discovery.waiting().length > 0));
       }
-      const memory = gauge('postern_wasm_memory_bytes', 'Linear memory of the active policy.');
-      gaugeOf(memory, 'sum', wasmMemoryBytes);
+      gaugeOf('postern_wasm_memory_bytes', 'Linear memory of the active policy.', 'sum', wasmMemoryBytes);
       const bundles = 'Time since the source of a bundle last said that it is current; +Inf when it never did.';
-      gaugesOf(gauge('postern_bundle_age_seconds', bundles), ['bundle'], () =>
+      gaugesOf('postern_bundle_age_seconds', bundles, ['bundle'], () =>
         bundleAges().map(([bundle, seconds]) => [{ bundle }, seconds]),
       );
       const keys = "Time since an issuer's keys were fetched; +Inf when there are none.";
-      gaugesOf(gauge('postern_jwks_age_seconds', keys), ['issuer'], () =>
+      gaugesOf('postern_jwks_age_seconds', keys, ['issuer'], () =>
         keyAges().map(([issuer, seconds]) => [{ issuer }, seconds]),
       );
     },
@@ -252,29 +223,23 @@ export function createMetrics(options: MetricsOptions): Metrics {
     values: () => registry.getMetricsAsJSON(),
     include: (read) => {
       others = read;
-      lost = new Counter({
-        name: 'postern_workers_lost_total',
-        help: 'Workers that ended, or had to be ended, and were replaced.',
-        registers,
-      });
+      lost = counter('postern_workers_lost_total', 'Workers that ended, or had to be ended, and were replaced.');
     },
     workerLost: () => lost?.inc(),
   };
 }
 
 function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tlsReloadFailed' | 'tlsRefused'> {
-  const registers = [registry];
-  const failures = new Counter({
-    name: 'postern_tls_reload_failures_total',
-    help: 'Changed certificate files, or answers of the Workload API, that could not be used or had; what was before serves.',
-    registers,
-  });
-  const refused = new Counter({
-    name: 'postern_tls_refused_connections_total',
-    help: 'Connections that were refused in or after the TLS handshake.',
-    labelNames: ['listener', 'reason'] as const,
-    registers,
-  });
+  const { counter } = instrumentsIn(registry);
+  const failures = counter(
+    'postern_tls_reload_failures_total',
+    'Changed certificate files, or answers of the Workload API, that could not be used or had; what was before serves.',
+  );
+  const refused = counter(
+    'postern_tls_refused_connections_total',
+    'Connections that were refused in or after the TLS handshake.',
+    ['listener', 'reason'],
+  );
   let expiry: Gauge | undefined;
   return {
     tlsExpires: (atMs) => {
@@ -283,7 +248,7 @@ function createTlsMetrics(registry: Registry): Pick<Metrics, 'tlsExpires' | 'tls
         name: 'postern_tls_certificate_expiry_timestamp_seconds',
         help: "When the server's TLS certificate expires.",
         aggregator: 'min',
-        registers,
+        registers: [registry],
       });
       expiry.set(atMs / 1000);
     },
@@ -296,30 +261,27 @@ function createGeoipMetrics(
   registry: Registry,
 ): Pick<Metrics, 'geoipLoaded' | 'geoipReloadFailed' | 'geoipLookupFailed'> {
   const labelNames = ['file'] as const;
-  const registers = [registry];
-  const built = new Gauge({
-    name: 'postern_geoip_database_build_timestamp_seconds',
-    help: 'When the geo database in use was built.',
+  const { counter, gauge } = instrumentsIn(registry);
+  const built = gauge(
+    'postern_geoip_database_build_timestamp_seconds',
+    'When the geo database in use was built.',
     labelNames,
-    registers,
-  });
-  const reloads = new Counter({
-    name: 'postern_geoip_reload_failures_total',
-    help: 'Looks at changed geo databases that could not be used; the database before keeps serving.',
+  );
+  const reloads = counter(
+    'postern_geoip_reload_failures_total',
+    'Looks at changed geo databases that could not be used; the database before keeps serving.',
     labelNames,
-    registers,
-  });
-  const lookups = new Counter({
-    name: 'postern_geoip_lookup_failures_total',
-    help: 'Look-ups of addresses whose record in the geo database could not be read.',
+  );
+  const lookups = counter(
+    'postern_geoip_lookup_failures_total',
+    'Look-ups of addresses whose record in the geo database could not be read.',
     labelNames,
-    registers,
-  });
+  );
   return {
     geoipLoaded: (file, builtMs) => {
       built.set({ file }, builtMs / 1000);
       // So that the first failure is an increase.
-      for (const counter of [reloads, lookups]) counter.inc({ file }, 0);
+      for (const failures of [reloads, lookups]) failures.inc({ file }, 0);
     },
     geoipReloadFailed: (file) => reloads.inc({ file }),
     geoipLookupFailed: (file) => lookups.inc({ file }),
@@ -350,12 +312,11 @@ function createPeerMetrics(registry: Registry, buckets: readonly number[]): Pick
     buckets: [...buckets],
     registers: [registry],
   });
-  const errors = new Counter({
-    name: 'error_counter',
-    help: 'Checks that ended in an error, as opa-envoy-plugin names it.',
-    labelNames: ['reason'] as const,
-    registers: [registry],
-  });
+  const errors = instrumentsIn(registry).counter(
+    'error_counter',
+    'Checks that ended in an error, as opa-envoy-plugin names it.',
+    ['reason'],
+  );
   return {
     decided: ({ reason, timings }) => {
       duration.observe({ handler: 'check' }, timings.totalMs / 1000);

@@ -1,5 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { gaugesOf } from './gauges.ts';
+import { Histogram, type Registry } from 'prom-client';
+import { instrumentsIn } from './instruments.ts';
 
 export type StatusMetricsOptions = {
   readonly version: string;
@@ -35,36 +35,24 @@ const MAX_LABEL = 200;
  * they are there, nanoseconds that is. Times that have not been yet are left out.
  */
 export function createStatusMetrics(registry: Registry, { version, buckets }: StatusMetricsOptions): StatusMetrics {
-  const registers = [registry];
-  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
-    new Gauge({ name, help, labelNames: [...labelNames], registers });
-  gauge('opa_info', 'Information about the environment.', ['version'] as const).set({ version }, 1);
-  const loaded = new Counter({
-    name: 'bundle_loaded_counter',
-    help: 'Looks at a bundle after which it was current.',
-    labelNames: ['name'] as const,
-    registers,
-  });
-  const failed = new Counter({
-    name: 'bundle_failed_load_counter',
-    help: 'Looks at a bundle that failed.',
-    labelNames: ['name', 'code', 'message'] as const,
-    registers,
-  });
+  const { counter, gauge, gaugesOf } = instrumentsIn(registry);
+  gauge('opa_info', 'Information about the environment.', ['version']).set({ version }, 1);
+  const loaded = counter('bundle_loaded_counter', 'Looks at a bundle after which it was current.', ['name']);
+  const failed = counter('bundle_failed_load_counter', 'Looks at a bundle that failed.', ['name', 'code', 'message']);
   const duration = new Histogram({
     name: 'bundle_loading_duration_ns',
     help: 'Time that looking at a bundle took, by stage.',
     labelNames: ['name', 'stage'] as const,
     buckets: [...buckets],
-    registers,
+    registers: [registry],
   });
   const activation = gauge('last_success_bundle_activation', 'When a bundle was last activated.', [
     'name',
     'active_revision',
-  ] as const);
-  const request = gauge('last_bundle_request', 'When a bundle was last asked for.', ['name'] as const);
-  const answer = gauge('last_success_bundle_request', 'When its source last answered.', ['name'] as const);
-  const download = gauge('last_success_bundle_download', 'When a bundle last came.', ['name'] as const);
+  ]);
+  const request = gauge('last_bundle_request', 'When a bundle was last asked for.', ['name']);
+  const answer = gauge('last_success_bundle_request', 'When its source last answered.', ['name']);
+  const download = gauge('last_success_bundle_download', 'When a bundle last came.', ['name']);
   const revisions = new Map<string, string>();
   const messageFor = createMessages();
 
@@ -92,8 +80,7 @@ export function createStatusMetrics(registry: Registry, { version, buckets }: St
       }
     },
     observeStates: (states) => {
-      const gauge = { name: 'plugin_status_gauge', help: 'State of each part.', registers };
-      gaugesOf(gauge, ['name', 'status'], () =>
+      gaugesOf('plugin_status_gauge', 'State of each part.', ['name', 'status'], () =>
         Object.entries(states()).map(([name, { state }]) => [{ name, status: state }, 1]),
       );
     },

@@ -1,6 +1,6 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import { systemClock } from '../lib/clock.ts';
-import { gaugeOf } from './gauges.ts';
+import { instrumentsIn } from './instruments.ts';
 
 /** Counts since the last report, and what there is now. Sizes in bytes. */
 export type StoreCounts = {
@@ -79,27 +79,17 @@ export function createStoreMetrics(registry: Registry): StoreMetrics {
   };
 }
 
-function makersIn(registry: Registry) {
-  const registers = [registry];
-  return {
-    counter: (name: string, help: string): Counter => new Counter({ name, help, registers }),
-    gauge: (name: string, help: string): Gauge => new Gauge({ name, help, registers }),
-  };
-}
-
 function makeArchiveMetrics(registry: Registry): (report: ArchiveReport) => void {
-  const { counter } = makersIn(registry);
+  const { counter, gaugeOf } = instrumentsIn(registry);
   const files = counter('postern_store_archived_files_total', 'Parquet files that were archived.');
   const bytes = counter('postern_store_archived_bytes_total', 'Size of the Parquet files that were archived.');
   const failures = counter('postern_store_archive_failures_total', 'Attempts to archive a file that failed.');
   const lost = counter('postern_store_archive_lost_files_total', 'Files that were removed before they were archived.');
-  const lag = {
-    name: 'postern_store_archive_lag_seconds',
-    help: 'Age of the oldest decision that is not archived; 0 when there is none.',
-    registers: [registry],
-  };
+  const lag = 'Age of the oldest decision that is not archived; 0 when there is none.';
   let last: ArchiveReport | undefined;
-  gaugeOf(lag, 'max', () => (last === undefined ? 0 : archiveLag(last, systemClock.wallMs())));
+  gaugeOf('postern_store_archive_lag_seconds', lag, 'max', () =>
+    last === undefined ? 0 : archiveLag(last, systemClock.wallMs()),
+  );
   return (report) => {
     last = report;
     files.inc(report.files);
@@ -110,7 +100,7 @@ function makeArchiveMetrics(registry: Registry): (report: ArchiveReport) => void
 }
 
 function makeMetrics(registry: Registry) {
-  const { counter, gauge } = makersIn(registry);
+  const { counter, gauge } = instrumentsIn(registry);
   return {
     ingested: counter('postern_store_decisions_total', 'Decisions that were taken into the store.'),
     lines: counter('postern_store_unreadable_lines_total', 'Lines of the write-ahead log that are torn or no JSON.'),

@@ -1,4 +1,5 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { instrumentsIn } from './instruments.ts';
 
 /** No answer; an answer 4xx; 5xx; any other; the log could not be read, or not be noted how far it was sent. */
 export type UploadFailure = 'connection' | 'refused' | 'server' | 'other' | 'disk';
@@ -36,32 +37,28 @@ const LOSSES: readonly UploadLoss[] = ['age', 'size', 'too_large', 'refused', 'r
 
 /** What is measured of `decision_logs.service`. `wallMs`: the time of now. */
 export function createUploadMetrics(registry: Registry, wallMs: () => number): UploadMetrics {
-  const registers = [registry];
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
-    new Counter({ name: `postern_upload_${name}`, help, labelNames: [...labelNames], registers });
-  const decisions = counter('decisions_total', 'Decisions that the service has taken.');
-  const requests = counter('requests_total', 'Requests that the service has taken.');
-  const failures = counter('failures_total', 'What failed, and is tried again, by kind.', ['kind']);
-  const lost = counter('lost_decisions_total', 'Decisions that are not sent, by reason.', ['reason']);
-  const stripped = counter('stripped_decisions_total', 'Decisions that were sent without `nd_builtin_cache`.');
-  const restarts = counter('restarts_total', 'Ends of the process that sends decisions, and starts that failed.');
-  const waiting = new Gauge({
-    name: 'postern_upload_waiting_bytes',
-    help: 'Bytes of the write-ahead log that are not sent yet.',
-    registers,
-  });
+  const { counter, gauge, gaugeOf } = instrumentsIn(registry);
+  const decisions = counter('postern_upload_decisions_total', 'Decisions that the service has taken.');
+  const requests = counter('postern_upload_requests_total', 'Requests that the service has taken.');
+  const failures = counter('postern_upload_failures_total', 'What failed, and is tried again, by kind.', ['kind']);
+  const lost = counter('postern_upload_lost_decisions_total', 'Decisions that are not sent, by reason.', ['reason']);
+  const stripped = counter(
+    'postern_upload_stripped_decisions_total',
+    'Decisions that were sent without `nd_builtin_cache`.',
+  );
+  const restarts = counter(
+    'postern_upload_restarts_total',
+    'Ends of the process that sends decisions, and starts that failed.',
+  );
+  const waiting = gauge('postern_upload_waiting_bytes', 'Bytes of the write-ahead log that are not sent yet.');
   // So that the first one is an increase.
   for (const kind of FAILURES) failures.inc({ kind }, 0);
   for (const reason of LOSSES) lost.inc({ reason }, 0);
   let oldestMs: number | undefined;
-  new Gauge({
-    name: 'postern_upload_lag_seconds',
-    help: 'Age of the oldest decision that is not sent yet; 0 when there is none.',
-    registers,
-    collect() {
-      this.set(oldestMs === undefined ? 0 : Math.max(0, wallMs() - oldestMs) / 1000);
-    },
-  });
+  const lag = 'Age of the oldest decision that is not sent yet; 0 when there is none.';
+  gaugeOf('postern_upload_lag_seconds', lag, 'max', () =>
+    oldestMs === undefined ? 0 : Math.max(0, wallMs() - oldestMs) / 1000,
+  );
   return {
     reported: (counts) => {
       decisions.inc(counts.decisions);

@@ -1,5 +1,5 @@
-import { Counter, Histogram, type Registry } from 'prom-client';
-import { gaugeOf } from './gauges.ts';
+import { Histogram, type Registry } from 'prom-client';
+import { instrumentsIn } from './instruments.ts';
 
 /** Seconds: what a disk takes. */
 const SYNC_BUCKETS = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
@@ -16,35 +16,25 @@ export type WalMetrics = {
 
 /** What is measured of the log that `postern.store` keeps. */
 export function createWalMetrics(registry: Registry, reasons: readonly string[]): WalMetrics {
-  const registers = [registry];
-  const dropped = new Counter({
-    name: 'postern_store_dropped_decisions_total',
-    help: 'Decisions that are not in the log on the disk, by reason.',
-    labelNames: ['reason'] as const,
-    registers,
-  });
+  const { counter, gaugeOf } = instrumentsIn(registry);
+  const dropped = counter(
+    'postern_store_dropped_decisions_total',
+    'Decisions that are not in the log on the disk, by reason.',
+    ['reason'],
+  );
   // So that the first one is an increase.
   for (const reason of reasons) dropped.inc({ reason }, 0);
-  const gaps = new Counter({
-    name: 'postern_store_gaps_total',
-    help: 'Gap lines written to the log, each for decisions in a row that are not in it.',
-    registers,
-  });
-  const bytes = new Counter({
-    name: 'postern_store_written_bytes_total',
-    help: 'Bytes appended to the log.',
-    registers,
-  });
-  const segments = new Counter({
-    name: 'postern_store_sealed_segments_total',
-    help: 'Segments of the log that were finished.',
-    registers,
-  });
+  const gaps = counter(
+    'postern_store_gaps_total',
+    'Gap lines written to the log, each for decisions in a row that are not in it.',
+  );
+  const bytes = counter('postern_store_written_bytes_total', 'Bytes appended to the log.');
+  const segments = counter('postern_store_sealed_segments_total', 'Segments of the log that were finished.');
   const syncs = new Histogram({
     name: 'postern_store_sync_duration_seconds',
     help: 'Time until the disk had what was appended (fdatasync).',
     buckets: SYNC_BUCKETS,
-    registers,
+    registers: [registry],
   });
   return {
     dropped: (count, reason) => dropped.inc({ reason }, count),
@@ -55,10 +45,8 @@ export function createWalMetrics(registry: Registry, reasons: readonly string[])
     synced: (ms) => syncs.observe(ms / 1000),
     sealed: () => segments.inc(),
     observe: (depth) => {
-      const decisions = { name: 'postern_store_queue_decisions', help: 'Decisions that wait to be written.' };
-      gaugeOf({ ...decisions, registers }, 'sum', () => depth().records);
-      const bytes = { name: 'postern_store_queue_bytes', help: 'About what they take of memory.' };
-      gaugeOf({ ...bytes, registers }, 'sum', () => depth().bytes);
+      gaugeOf('postern_store_queue_decisions', 'Decisions that wait to be written.', 'sum', () => depth().records);
+      gaugeOf('postern_store_queue_bytes', 'About what they take of memory.', 'sum', () => depth().bytes);
     },
   };
 }
