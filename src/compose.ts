@@ -27,6 +27,7 @@ import { hideSecrets } from './lib/hide-secrets.ts';
 import { createReload, type Part, startAll } from './lib/lifecycle.ts';
 import { messageOf } from './lib/message.ts';
 import { uuid7 } from './lib/uuid7.ts';
+import { withoutSlashes } from './lib/without-slashes.ts';
 import type { ExplainedVerdict, Question } from './model/question.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 
@@ -87,7 +88,7 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
     metrics,
     decisions: kept?.api,
     newDecisionId: () => uuid7(clock.wallMs()),
-    defaultDecision: config.default_decision.replace(/^\/+|\/+$/g, ''),
+    defaultDecision: withoutSlashes(config.default_decision),
   };
   const addresses = { api: '', diagnostic: '' };
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { messageOf } from '../lib/message.ts';
+import { withoutSlashes } from '../lib/without-slashes.ts';
 import type { Json } from '../model/json.ts';
 import { depthOf, emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
 import type { ApiParts } from './ports.ts';
@@ -47,7 +48,7 @@ export function serveData(app: FastifyInstance, parts: ApiParts): void {
   });
 }
 
-const pathOf = (params: unknown): string => (params as { readonly '*': string })['*'].replace(/^\/+|\/+$/g, '');
+const pathOf = (params: unknown): string => withoutSlashes((params as { readonly '*': string })['*']);
 
 type Document =
   | { readonly ok: true; readonly value: Json | undefined }

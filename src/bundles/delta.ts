@@ -1,3 +1,4 @@
+import { withoutSlashes } from '../lib/without-slashes.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject } from '../values/json.ts';
 import { hasDuplicateKeys } from '../values/unique-keys.ts';
@@ -55,7 +56,7 @@ function readOperation(entry: Json, i: number, roots: readonly string[]): Operat
 
 /** Slashes around it do not count; segments are percent-encoded and have the escapes of RFC 6901, as OPA has it. */
 function segmentsOf(path: string): readonly string[] | undefined {
-  const trimmed = path.replace(/^\/+|\/+$/g, '');
+  const trimmed = withoutSlashes(path);
   if (trimmed === '') return undefined;
   try {
     return trimmed.split('/').map((segment) => decodeURIComponent(segment).replaceAll('~1', '/').replaceAll('~0', '~'));

@@ -1,3 +1,4 @@
+import { withoutSlashes } from '../lib/without-slashes.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject } from '../values/json.ts';
 import { hasDuplicateKeys } from '../values/unique-keys.ts';
@@ -44,7 +45,7 @@ export function readManifest(files: BundleFiles, documents: Documents): Manifest
   if (given.length > MAX_ROOTS) throw new BundleError(`.manifest: more than ${MAX_ROOTS} roots`);
   if (!isObject(metadata)) throw new BundleError('.manifest: metadata is not an object');
   requireRegoVersions(manifest);
-  const roots = given.map(trimSlashes);
+  const roots = given.map(withoutSlashes);
   requireDisjoint(roots);
   return { revision, roots, resolvers: readResolvers(wasm, roots), metadata };
 }
@@ -80,7 +81,7 @@ function readResolvers(wasm: Json, roots: readonly string[]): readonly Resolver[
     if (typeof entrypoint !== 'string' || typeof module !== 'string') {
       throw new BundleError('.manifest: an entry of wasm needs an entrypoint and a module');
     }
-    const path = trimSlashes(entrypoint);
+    const path = withoutSlashes(entrypoint);
     if (!Array.isArray(annotations) || !(annotations as readonly Json[]).every(isObject)) {
       throw new BundleError(`.manifest: the annotations of ${path} are no list of objects`);
     }
@@ -92,5 +93,3 @@ function readResolvers(wasm: Json, roots: readonly string[]): readonly Resolver[
     return { entrypoint: path, module: module.replace(/^\/+/, ''), annotations: annotations as readonly JsonObject[] };
   });
 }
-
-const trimSlashes = (path: string): string => path.replace(/^\/+|\/+$/g, '');

@@ -1,5 +1,6 @@
 import { usualRules } from '../config/decision-logs.ts';
 import type { Config } from '../config/schema.ts';
+import { withoutSlashes } from '../lib/without-slashes.ts';
 import type { LogRules } from '../model/evaluation.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -8,8 +9,6 @@ export const logPaths = ({ decision_logs: { drop_decision, mask_decision } }: Co
   drop: withoutSlashes(drop_decision),
   mask: withoutSlashes(mask_decision),
 });
-
-export const withoutSlashes = (path: string): string => path.replace(/^\/+|\/+$/g, '');
 
 /** Warns when a policy lacks a rule that the configuration names. One at the usual path may be missing. */
 export function warnOfMissing(rules: LogRules | undefined, config: Config, log: Pick<Logger, 'warn'>): void {

@@ -1,9 +1,10 @@
 import type { Policy, Prepared } from '../bundles/activate.ts';
 import type { Config } from '../config/schema.ts';
 import type { Part } from '../lib/lifecycle.ts';
+import { withoutSlashes } from '../lib/without-slashes.ts';
 import { type PreparedPolicy, preparePolicy } from '../policy/prepare.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { logPaths, warnOfMissing, withoutSlashes } from './log-rules.ts';
+import { logPaths, warnOfMissing } from './log-rules.ts';
 import { createPolicyNetwork } from './policy-network.ts';
 
 /** Makes a policy ready to serve, somewhere. Rejects when it cannot. */

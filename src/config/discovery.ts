@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { withoutSlashes } from '../lib/without-slashes.ts';
 import { type BundleConfig, polling, signing, trigger } from './bundle.ts';
 import { substitute } from './env.ts';
 import { count, flag, text } from './kinds.ts';
@@ -29,8 +30,7 @@ export type DiscoveryConfig = Static<typeof discovery>;
 /** The same as a bundle that is asked for. */
 export function discoveryBundle(config: DiscoveryConfig): BundleConfig {
   const { resource, name = '', prefix, decision: _decision, ...rest } = config;
-  const trimmed = (path: string): string => path.replace(/^\/+|\/+$/g, '');
-  return { ...rest, resource: resource ?? `${trimmed(prefix)}/${trimmed(name)}` };
+  return { ...rest, resource: resource ?? `${withoutSlashes(prefix)}/${withoutSlashes(name)}` };
 }
 
 /** Where in the bundle the configuration is; empty: all of it. */

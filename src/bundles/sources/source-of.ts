@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { BundleConfig, S3Config } from '../../config/schema.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { withoutSlashes } from '../../lib/without-slashes.ts';
 import { BundleError } from '../error.ts';
 import { createFileSource } from './file.ts';
 import { createHttpSource } from './http.ts';
@@ -31,7 +32,7 @@ export function sourceOf(name: string, bundle: BundleConfig, parts: SourceParts)
     const { transport, credentials } = services.connectionOf(service);
     return { look: createOciSource(resource, config, { env, credentials, dispatcherFor: transport.to }) };
   }
-  const url = isAbsolute ? resource : `${config?.url.replace(/\/+$/, '')}/${resource.replace(/^\/+|\/+$/g, '')}`;
+  const url = isAbsolute ? resource : `${config?.url.replace(/\/+$/, '')}/${withoutSlashes(resource)}`;
   const { long_polling_timeout_seconds: wait = 0, superseded_etag_ttl_seconds: ttl } = bundle.polling;
   return {
     look: createHttpSource(services.clientOf(service), url, {

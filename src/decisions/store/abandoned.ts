@@ -1,5 +1,5 @@
 import { open, rename, stat } from 'node:fs/promises';
-import { diskFiles } from '../wal/files.ts';
+import { syncFolder } from '../../lib/sync-folder.ts';
 import { livenessOf } from './liveness.ts';
 import { openFile, type SegmentFile, sealedFile, tokenOf } from './segment.ts';
 
@@ -23,5 +23,5 @@ export async function sealAbandoned(folder: string, name: string, bytes: number,
     await handle.close();
   }
   await rename(openFile(folder, name), sealedFile(folder, name));
-  await diskFiles.syncFolder(folder);
+  await syncFolder(folder);
 }

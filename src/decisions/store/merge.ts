@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { syncFolder } from '../../lib/sync-folder.ts';
 import type { Catalog } from './catalog.ts';
 import { columnList } from './columns.ts';
 import { type Database, literal } from './database.ts';
-import { type Folders, partitionOf, type StoredFile, syncFolder, writeParquet } from './parquet.ts';
+import { type Folders, partitionOf, type StoredFile, writeParquet } from './parquet.ts';
 
 /** What a merged file may hold, bytes of lines: it is sorted in memory. */
 const MAX_RAW = 67_108_864;

@@ -1,5 +1,6 @@
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { syncFolder } from '../../lib/sync-folder.ts';
 import { type Database, literal } from './database.ts';
 import type { Gap } from './line.ts';
 import { createdAt } from './segment.ts';
@@ -100,15 +101,6 @@ async function syncFile(file: string, mode: number): Promise<void> {
   const handle = await open(file, 'r+');
   try {
     await handle.chmod(mode);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
     await handle.sync();
   } finally {
     await handle.close();

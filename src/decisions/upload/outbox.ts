@@ -1,8 +1,8 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
+import { syncFolder } from '../../lib/sync-folder.ts';
 import { addReader, readPositions, writePositions } from '../store/cursors.ts';
 import { type Reading, readLines } from '../store/reader.ts';
 import { createdAt, listSegments, type SegmentFile, sealedFile } from '../store/segment.ts';
-import { diskFiles } from '../wal/files.ts';
 import { type Event, readEvent } from './event.ts';
 import type { Folders } from './protocol.ts';
 
@@ -177,7 +177,7 @@ export async function openOutbox(parts: OutboxParts): Promise<Outbox> {
       await rm(segment.file, { force: true });
       forget(name);
     }
-    if (gone.length > 0) await diskFiles.syncFolder(folders.wal);
+    if (gone.length > 0) await syncFolder(folders.wal);
   }
 
   return {

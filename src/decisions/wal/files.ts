@@ -1,4 +1,5 @@
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { syncFolder } from '../../lib/sync-folder.ts';
 
 /** One file that is written at positions. Everything rejects with what the system says (`code`). */
 export type WalFile = {
@@ -32,14 +33,7 @@ export const diskFiles: WalFiles = {
   put: (path, text) => writeFile(path, text, { mode: 0o600 }),
   rename,
   remove: (path) => rm(path, { force: true }),
-  syncFolder: async (path) => {
-    const folder = await open(path, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
-  },
+  syncFolder,
 };
 
 const fileOf = (handle: FileHandle): WalFile => ({

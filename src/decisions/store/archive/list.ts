@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { messageOf } from '../../../lib/message.ts';
 import { createOneByOne } from '../../../lib/one-by-one.ts';
 import { replaceFile } from '../../../lib/replace-file.ts';
-import { syncFolder } from '../parquet.ts';
+import { syncFolder } from '../../../lib/sync-folder.ts';
 
 /**
  * Which files are for the archive (`chosen`), and which of them are there (`archived`). Kept on the disk: a file that was
