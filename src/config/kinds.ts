@@ -16,3 +16,5 @@ export const names = (description: string) =>
 /** A section that may be left out; then it has its defaults. */
 export const section = <T extends Type.TProperties>(properties: T, extra: object = {}) =>
   Type.Object(properties, { default: {}, ...extra });
+/** Of the SPIFFE Workload API. */
+export const workloadApiAddress = (description: string) => text(description, { pattern: '^(?:unix:/|tcp://)' });
