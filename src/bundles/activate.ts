@@ -70,28 +70,27 @@ export function createActivation(parts: ActivationParts): Activation {
       current: accepted.get(name),
       signedBefore: signedBefore?.(name),
       others: isComplete ? others : undefined,
+      packs: retained !== undefined,
     });
     const readMs = nowMs();
     const next = new Map(accepted).set(name, bundle);
     const archive = packed ?? ('archive' in offer.content ? offer.content.archive : undefined);
     if (archive !== undefined)
       await retained?.keep({ ...bundle.origin, bundle: name, revision: bundle.revision }, archive);
-    if (merged !== undefined) await serve(next, merged, new Set([...waiting, name]));
+    const fresh = new Map([...waiting, name].map((each) => [each, next.get(each)?.revision ?? '']));
+    if (merged !== undefined) await serve(next, merged, fresh.keys());
     accepted = next;
-    waiting.add(name);
     const took = { readMs: readMs - beganMs, prepareMs: merged === undefined ? undefined : nowMs() - readMs };
-    if (merged === undefined) return { kind, took, fresh: new Map() };
-    const fresh = [...waiting].map((each) => [each, next.get(each)?.revision ?? ''] as const);
+    if (merged === undefined) {
+      waiting.add(name);
+      return { kind, took, fresh: new Map() };
+    }
     waiting.clear();
-    return { kind, took, fresh: new Map(fresh) };
+    return { kind, took, fresh };
   }
 
   /** `fresh`: the bundles whose versions have not served before. */
-  async function serve(
-    all: ReadonlyMap<string, ReadBundle>,
-    data: Uint8Array,
-    fresh: ReadonlySet<string>,
-  ): Promise<void> {
+  async function serve(all: ReadonlyMap<string, ReadBundle>, data: Uint8Array, fresh: Iterable<string>): Promise<void> {
     const prepared = await prepare(policyOf(all, data));
     // Before the first decision is made with them.
     await retained?.activated([...fresh].flatMap((name) => all.get(name)?.origin.digest ?? []));

@@ -26,7 +26,11 @@ export async function readAndMerge(task: ReadTask): Promise<Read> {
     signed: signed ?? before,
     origin: originOf(archive, opened.kind === 'delta' ? current?.origin : undefined),
   };
-  const common = { kind: opened.kind, bundle: read, packed: 'archive' in content ? undefined : sharedCopy(archive) };
+  const common = {
+    kind: opened.kind,
+    bundle: read,
+    packed: task.packs === true && 'files' in content ? sharedCopy(archive) : undefined,
+  };
   if (others === undefined) return { ...common, merged: undefined };
   const all = new Map([...others].map(([other, { roots, data }]) => [other, { roots, data: parsed(data) }]));
   const merged = mergeBundles(all.set(name, bundle));

@@ -44,12 +44,14 @@ export type ReadTask = {
   readonly signedBefore?: SignedVersion | undefined;
   /** The other bundles that its data are to be merged with; undefined: not yet. */
   readonly others: ReadonlyMap<string, Pick<ReadBundle, 'roots' | 'data'>> | undefined;
+  /** Whether a folder's files are wanted as an archive. */
+  readonly packs?: boolean;
 };
 
 export type Read = {
   readonly kind: 'snapshot' | 'delta';
   readonly bundle: ReadBundle;
-  /** A folder's files as a tar archive; undefined for what came as one. */
+  /** A folder's files as a tar archive; undefined for what came as one, and where nobody wants it. */
   readonly packed: Uint8Array | undefined;
   /** The data of all, as JSON text in UTF-8; undefined when there was nothing to merge with yet. */
   readonly merged: Uint8Array | undefined;
