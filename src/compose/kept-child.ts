@@ -1,7 +1,8 @@
-import type { WorkerProcess } from '../../cli/ports.ts';
-import { backoffMs } from '../../lib/backoff.ts';
-import { type Channel, createChannel, type Handlers } from '../../lib/channel.ts';
-import type { Clock } from '../../lib/clock.ts';
+import type { Settings, WorkerProcess } from '../cli/ports.ts';
+import { backoffMs } from '../lib/backoff.ts';
+import { type Channel, createChannel, type Handlers } from '../lib/channel.ts';
+import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/message.ts';
 
 export type KeptChildParts<Theirs extends Handlers> = {
   readonly spawn: () => WorkerProcess;
@@ -10,9 +11,10 @@ export type KeptChildParts<Theirs extends Handlers> = {
   /** Makes it ready. */
   readonly prepare: (channel: Channel<Theirs>) => Promise<void>;
   readonly clock: Clock;
-  readonly onUp: (pid: number) => void;
-  /** It ended, or could not be made ready; another one follows after `delayMs`. */
-  readonly onDown: (cause: unknown, delayMs: number) => void;
+  readonly log: Settings['log'];
+  /** What is told when it is ready, and when it ended or could not be made ready; another one follows. */
+  readonly words: { readonly up: string; readonly down: string };
+  readonly onDown: () => void;
 };
 
 /** A process that is always there: one that ends, or falls silent, is replaced, with growing delays. */
@@ -33,7 +35,7 @@ const RESTART_CAP_MS = 10_000;
 const HEALTHY_MS = 30_000;
 
 export function keepChild<Theirs extends Handlers>(parts: KeptChildParts<Theirs>): KeptChild<Theirs> {
-  const { clock } = parts;
+  const { clock, log, words } = parts;
   let current: { readonly child: WorkerProcess; readonly channel: Channel<Theirs> } | undefined;
   let ready = false;
   let failures = 0;
@@ -68,13 +70,14 @@ export function keepChild<Theirs extends Handlers>(parts: KeptChildParts<Theirs>
       throw error;
     }
     ready = true;
-    parts.onUp(child.pid);
+    log.debug({ pid: child.pid }, words.up);
   }
 
   function again(cause: unknown): void {
     if (stopping) return;
     const delay = backoffMs(failures++, RESTART_BASE_MS, RESTART_CAP_MS, Math.random);
-    parts.onDown(cause, delay);
+    parts.onDown();
+    log.error({ cause: messageOf(cause), again_in_ms: Math.round(delay) }, words.down);
     setTimeout(() => {
       // What went wrong was told by the one above.
       if (!stopping) bringUp().catch(() => {});

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { backoffMs } from '../../src/lib/backoff.ts';
 import { hideSecrets } from '../../src/lib/hide-secrets.ts';
 import { createReload, startAll } from '../../src/lib/lifecycle.ts';
+import { createNowAndThen } from '../../src/lib/now-and-then.ts';
 import { createOneByOne } from '../../src/lib/one-by-one.ts';
 import { uuid7 } from '../../src/lib/uuid7.ts';
 
@@ -10,6 +11,18 @@ test('a UUIDv7 carries its time, its version and its variant, and no two are equ
   const ids = Array.from({ length: 2000 }, () => uuid7(0x0123456789ab));
   for (const id of ids) assert.match(id, /^01234567-89ab-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.equal(new Set(ids).size, ids.length);
+});
+
+test('what is done now and then is due at first, after its time, and after a reset, each kind for itself', () => {
+  let nowMs = 5;
+  const words = createNowAndThen(100, { monotonicMs: () => nowMs });
+  assert.deepEqual([words.isDue('a'), words.isDue('a'), words.isDue('b')], [true, false, true]);
+  nowMs = 104;
+  assert.equal(words.isDue('a'), false);
+  nowMs = 105;
+  assert.deepEqual([words.isDue('a'), words.isDue('a')], [true, false]);
+  words.reset();
+  assert.equal(words.isDue('a'), true);
 });
 
 test('back-off doubles up to its cap, and is never less than half of it', () => {

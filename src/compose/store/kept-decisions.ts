@@ -9,6 +9,7 @@ import { createCursors } from '../../decisions/query/cursor.ts';
 import { readCursorKey } from '../../decisions/query/cursor-key.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import type { Part } from '../../lib/lifecycle.ts';
+import { createNowAndThen } from '../../lib/now-and-then.ts';
 import { createLogger } from '../../telemetry/logger.ts';
 import type { StoreMetrics } from '../../telemetry/store-metrics.ts';
 import { createStore } from './store.ts';
@@ -58,11 +59,11 @@ export function createKeptDecisions(
 
 /** Not more often than is worth the while. */
 function sweeping(bundles: RetainedBundles, clock: Clock): (oldestMs: number | undefined) => void {
-  let sweptMs = clock.monotonicMs();
+  const sweeps = createNowAndThen(SWEEP_EVERY_MS, clock);
+  // A start has other things to do.
+  sweeps.isDue();
   return (oldestMs) => {
-    if (clock.monotonicMs() - sweptMs < SWEEP_EVERY_MS) return;
-    sweptMs = clock.monotonicMs();
-    void bundles.sweep(oldestMs ?? clock.wallMs());
+    if (sweeps.isDue()) void bundles.sweep(oldestMs ?? clock.wallMs());
   };
 }
 

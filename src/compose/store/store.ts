@@ -8,10 +8,9 @@ import type { Answer, StoreFunctions, StoreOwnerFunctions, StoreSettings } from 
 import type { Channel } from '../../lib/channel.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Part } from '../../lib/lifecycle.ts';
-import { messageOf } from '../../lib/message.ts';
 import { uuid7 } from '../../lib/uuid7.ts';
 import { type ArchiveReport, archiveLag, type StoreCounts, type StoreMetrics } from '../../telemetry/store-metrics.ts';
-import { keepChild } from './kept-child.ts';
+import { keepChild } from '../kept-child.ts';
 import { sdkEnv } from './sdk-env.ts';
 import { createStatements } from './statements.ts';
 
@@ -73,15 +72,12 @@ export function createStore(parts: StoreParts): DecisionStore {
       await channel.call('start', settings);
       for (const [id, { filters }] of followers) await channel.call('follow', { id, filters });
     },
-    clock,
-    onUp: (pid) => log.debug({ pid }, 'decisions can be asked for'),
-    onDown: (cause, delayMs) => {
-      metrics.storeRestarted();
-      log.error(
-        { cause: messageOf(cause), again_in_ms: Math.round(delayMs) },
-        'the decision store ended or cannot be opened; it is started again',
-      );
+    ...{ clock, log },
+    words: {
+      up: 'decisions can be asked for',
+      down: 'the decision store ended or cannot be opened; it is started again',
     },
+    onDown: metrics.storeRestarted,
   });
 
   async function ask<T>(question: (store: Channel<StoreFunctions>) => Promise<Answer<T>>): Promise<Answer<T>> {

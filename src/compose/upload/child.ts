@@ -1,12 +1,12 @@
 import { createServices } from '../../bundles/sources/services.ts';
 import type { Settings } from '../../cli/ports.ts';
+import { REPORT_EVERY_MS } from '../../decisions/store/protocol.ts';
 import type { UploadFunctions, UploadOwnerFunctions, UploadSettings } from '../../decisions/upload/protocol.ts';
 import { startUploader, type Uploader } from '../../decisions/upload/uploader.ts';
 import { type Channel, createChannel, type Pipe } from '../../lib/channel.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createLogger } from '../../telemetry/logger.ts';
 
-const REPORT_EVERY_MS = 500;
 const HEADERS = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
 
 type Surroundings = {

@@ -10,7 +10,7 @@ import type { Part } from '../../lib/lifecycle.ts';
 import { messageOf } from '../../lib/message.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { UploadProblem } from '../../telemetry/upload-metrics.ts';
-import { keepChild } from '../store/kept-child.ts';
+import { keepChild } from '../kept-child.ts';
 
 /** Decisions on their way to `decision_logs.service`. */
 export type Upload = {
@@ -51,15 +51,12 @@ export function createUpload(
         },
       }) satisfies UploadOwnerFunctions,
     prepare: (channel) => channel.call('start', served),
-    clock,
-    onUp: (pid) => log.debug({ pid }, 'decisions are sent'),
-    onDown: (cause, delayMs) => {
-      counted.restarted();
-      log.error(
-        { cause: messageOf(cause), again_in_ms: Math.round(delayMs) },
-        'the process that sends decisions ended or cannot begin; it is started again',
-      );
+    ...{ clock, log },
+    words: {
+      up: 'decisions are sent',
+      down: 'the process that sends decisions ended or cannot begin; it is started again',
     },
+    onDown: counted.restarted,
   });
 
   return {

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/message.ts';
+import { createNowAndThen } from '../../lib/now-and-then.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { StoreCounts } from '../../telemetry/store-metrics.ts';
 import type { Followers } from '../query/followers.ts';
@@ -211,14 +212,10 @@ function createTurns(parts: {
 
 /** The same trouble is told once in a while only. */
 function createErrorLog(log: Logger, clock: Clock): (what: string, error: unknown) => void {
-  const told = new Map<string, number>();
+  const words = createNowAndThen(KEPT_ERRORS_MS, clock);
   return (what, error) => {
     const cause = messageOf(error);
-    const key = cause.slice(0, 60);
-    const before = told.get(key);
-    if (before !== undefined && clock.monotonicMs() - before < KEPT_ERRORS_MS) return;
-    if (told.size > 100) told.clear();
-    told.set(key, clock.monotonicMs());
+    if (!words.isDue(cause.slice(0, 60))) return;
     log.error({ what, cause }, 'the decision store has trouble; it tries again');
   };
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../../lib/clock.ts';
 import { messageOf } from '../../../lib/message.ts';
+import { createNowAndThen } from '../../../lib/now-and-then.ts';
 import type { Logger } from '../../../telemetry/logger.ts';
 import type { ArchiveReport } from '../../../telemetry/store-metrics.ts';
 import type { Catalog } from '../catalog.ts';
@@ -49,7 +50,7 @@ export function createArchive(parts: ArchiveParts): Archive {
   const counts = { files: 0, bytes: 0, failures: 0, lost: 0 };
   /** Why the last file could not be archived. */
   let problem: string | null = null;
-  let toldMs = Number.NEGATIVE_INFINITY;
+  const words = createNowAndThen(TELL_EVERY_MS, clock);
 
   const filesThatAre = (state: 'chosen' | undefined): readonly StoredFile[] =>
     catalog.files().filter(({ name }) => list.stateOf(name) === state);
@@ -62,7 +63,7 @@ export function createArchive(parts: ArchiveParts): Archive {
     counts.bytes += bytes.length;
     if (problem !== null) log.info({}, 'decisions are archived again');
     problem = null;
-    toldMs = Number.NEGATIVE_INFINITY;
+    words.reset();
   }
 
   const uploads = startUploads({
@@ -73,9 +74,7 @@ export function createArchive(parts: ArchiveParts): Archive {
       problem = messageOf(error);
       // It expired meanwhile.
       if (!catalog.files().some(({ name }) => name === file.name)) return lose([file]);
-      if (clock.monotonicMs() - toldMs < TELL_EVERY_MS) return;
-      toldMs = clock.monotonicMs();
-      log.error({ cause: problem }, 'decisions cannot be archived; it is tried again');
+      if (words.isDue()) log.error({ cause: problem }, 'decisions cannot be archived; it is tried again');
     },
   });
 

@@ -1,5 +1,6 @@
 import { backoffMs } from '../../../lib/backoff.ts';
 import { within } from '../../../lib/quietly.ts';
+import { createSignal } from '../../../lib/signal.ts';
 import type { StoredFile } from '../parquet.ts';
 
 export type UploadParts = {
@@ -29,8 +30,8 @@ export function startUploads({ waiting, upload, onFailure }: UploadParts): Uploa
   let failures = 0;
   let finishing = false;
   let underWay: string | undefined;
-  let goOn: (() => void) | undefined;
-  let isIdle = false;
+  const toDo = createSignal();
+  const toEnd = createSignal();
 
   function next(): StoredFile | undefined {
     const files = waiting();
@@ -56,36 +57,24 @@ export function startUploads({ waiting, upload, onFailure }: UploadParts): Uploa
     }
   }
 
-  /** Without a time: until there is something to do. */
-  function pause(ms?: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
-      isIdle = ms === undefined;
-      goOn = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
   async function run(): Promise<void> {
     while (!end.signal.aborted) {
       const file = next();
       if (file !== undefined && (await attempt(file))) continue;
       if (finishing) return;
-      await pause(file === undefined ? undefined : backoffMs(failures - 1, RETRY_BASE_MS, RETRY_CAP_MS, Math.random));
+      if (file === undefined) await toDo.wait();
+      else await toEnd.wait(backoffMs(failures - 1, RETRY_BASE_MS, RETRY_CAP_MS, Math.random));
     }
   }
   const running = run();
 
   return {
-    wake: () => {
-      if (isIdle) goOn?.();
-    },
+    wake: toDo.raise,
     underWay: () => underWay,
     finish: async (withinMs) => {
       finishing = true;
-      goOn?.();
+      toDo.raise();
+      toEnd.raise();
       await within(running, withinMs);
       end.abort();
       await running;
