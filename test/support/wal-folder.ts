@@ -1,12 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export type Gap = {
-  readonly from_seq: number;
-  readonly to_seq: number;
-  readonly count: number;
-  readonly reason: string;
-};
+type Gap = { readonly from_seq: number; readonly to_seq: number; readonly count: number; readonly reason: string };
 type Entry = { readonly seq: number; readonly decision_id: string; readonly [key: string]: unknown };
 
 export type WalContent = {
@@ -36,13 +31,7 @@ export function readWal(folder: string): WalContent {
 }
 
 /** The numbers that the content accounts for, decisions and gaps together, in order. */
-export function numbersOf({
-  events,
-  gaps,
-}: {
-  readonly events: readonly { readonly seq: number }[];
-  readonly gaps: readonly Gap[];
-}): readonly number[] {
+export function numbersOf({ events, gaps }: Pick<WalContent, 'events' | 'gaps'>): readonly number[] {
   const missing = gaps.flatMap(({ from_seq, count }) => Array.from({ length: count }, (_, i) => from_seq + i));
   return [...events.map(({ seq }) => seq), ...missing].sort((a, b) => a - b);
 }
