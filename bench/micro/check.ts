@@ -114,7 +114,9 @@ for (let round = 0; round < ROUNDS; round++) {
   }
 }
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
-process.stdout.write(`Node ${process.versions.node}, ${requests[0]?.length} bytes, ${characters} characters of lines\n\n`);
+process.stdout.write(
+  `Node ${process.versions.node}, ${requests[0]?.length} bytes, ${characters} characters of lines\n\n`,
+);
 process.stdout.write('| | CPU, µs |\n|---|---|\n');
 for (const { name, micros } of candidates) process.stdout.write(`| ${name} | ${median(micros).toFixed(1)} |\n`);
 identification.stop();
