@@ -1,4 +1,4 @@
-import { createReader, importsOf, leb, SECTION, type Section } from './wasm-binary.ts';
+import { createReader, functionNames, importsOf, leb, SECTION, type Section } from './wasm-binary.ts';
 
 /*
  * Functions of the module that stand for built-ins, and do not always do what they do in Go: they are found by their names,
@@ -91,28 +91,3 @@ function numbersOf(vector: Uint8Array): readonly number[] {
   const reader = createReader(vector, 0);
   return Array.from({ length: reader.number() }, () => reader.number());
 }
-
-/** Of the custom section `name` (WebAssembly core specification, appendix 7.4), the names of functions. */
-function* functionNames(sections: readonly Section[]): Generator<readonly [index: number, name: string]> {
-  for (const { id, content } of sections) {
-    if (id !== SECTION.custom) continue;
-    const reader = createReader(content, 0);
-    const text = (): string => {
-      const length = reader.number();
-      const start = reader.at();
-      return Buffer.from(content.subarray(start, reader.skip(length))).toString('latin1');
-    };
-    if (text() !== 'name') continue;
-    while (!reader.atEnd()) {
-      const part = reader.byte();
-      const length = reader.number();
-      if (part !== FUNCTION_NAMES) {
-        reader.skip(length);
-        continue;
-      }
-      for (let left = reader.number(); left > 0; left--) yield [reader.number(), text()];
-    }
-  }
-}
-
-const FUNCTION_NAMES = 1;

@@ -11,6 +11,7 @@ export const SECTION = {
   function: 3,
   global: 6,
   export: 7,
+  element: 9,
   code: 10,
   data: 11,
 } as const;
@@ -34,17 +35,20 @@ export function sectionsOf(wasm: Uint8Array): readonly Section[] {
 /** Names of the imports of one kind, in their order. Throws EngineError. */
 export function importsOf(imports: Uint8Array, wanted: ImportKind): readonly string[] {
   const names: string[] = [];
-  eachImport(imports, (kind, _pages, name) => {
+  eachImport(imports, (kind, _number, name) => {
     if (kind === wanted) names.push(name);
     return undefined;
   });
   return names;
 }
 
-/** Shows `see` each import (`pages`: the least of a memory) until it returns something. Throws EngineError. */
+/**
+ * Shows `see` each import (`number`: the type of a function, the least pages of a memory) until it returns something.
+ * Throws EngineError.
+ */
 export function eachImport<T>(
   imports: Uint8Array,
-  see: (kind: ImportKind, pages: number, name: string) => T | undefined,
+  see: (kind: ImportKind, number: number, name: string) => T | undefined,
 ): T | undefined {
   const reader = createReader(imports, 0);
   for (let left = reader.number(); left > 0; left--) {
@@ -53,16 +57,16 @@ export function eachImport<T>(
     const start = reader.at();
     const name = Buffer.from(imports.subarray(start, reader.skip(length))).toString('latin1');
     const kind = IMPORT_KINDS[reader.byte()];
-    let pages = 0;
-    if (kind === 'function') reader.number();
+    let number = 0;
+    if (kind === 'function') number = reader.number();
     else if (kind === 'global') reader.skip(2);
     else if (kind === 'table' || kind === 'memory') {
       if (kind === 'table') reader.byte();
       const hasMaximum = (reader.byte() & 1) === 1;
-      pages = reader.number();
+      number = reader.number();
       if (hasMaximum) reader.number();
     } else throw new EngineError('the WASM module has an import of an unknown kind');
-    const result = see(kind, pages, name);
+    const result = see(kind, number, name);
     if (result !== undefined) return result;
   }
   return undefined;
@@ -70,6 +74,31 @@ export function eachImport<T>(
 
 const IMPORT_KINDS = ['function', 'table', 'memory', 'global'] as const;
 export type ImportKind = (typeof IMPORT_KINDS)[number];
+
+/** Of the custom section `name` (WebAssembly core specification, appendix 7.4), the names of functions. */
+export function* functionNames(sections: readonly Section[]): Generator<readonly [index: number, name: string]> {
+  for (const { id, content } of sections) {
+    if (id !== SECTION.custom) continue;
+    const reader = createReader(content, 0);
+    const text = (): string => {
+      const length = reader.number();
+      const start = reader.at();
+      return Buffer.from(content.subarray(start, reader.skip(length))).toString('latin1');
+    };
+    if (text() !== 'name') continue;
+    while (!reader.atEnd()) {
+      const part = reader.byte();
+      const length = reader.number();
+      if (part !== FUNCTION_NAMES) {
+        reader.skip(length);
+        continue;
+      }
+      for (let left = reader.number(); left > 0; left--) yield [reader.number(), text()];
+    }
+  }
+}
+
+const FUNCTION_NAMES = 1;
 
 /** How many numbers follow the instructions behind the prefix 0xfc. */
 const PREFIXED: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1];
@@ -124,10 +153,13 @@ export type Reader = {
   readonly byte: () => number;
   /** An unsigned number of up to 32 bits (LEB128). */
   readonly number: () => number;
+  /** A signed number of up to 32 bits. */
+  readonly signed: () => number;
   /** Past a number of any width and sign. */
   readonly skipLeb: () => void;
   /** Past `bytes`; returns where it then is. */
   readonly skip: (bytes: number) => number;
+  readonly bytes: (count: number) => Uint8Array;
 };
 
 export function createReader(bytes: Uint8Array, start: number): Reader {
@@ -136,6 +168,11 @@ export function createReader(bytes: Uint8Array, start: number): Reader {
     const value = bytes[at++];
     if (value === undefined) throw new EngineError('the WASM module is cut short');
     return value;
+  };
+  const skip = (count: number): number => {
+    at += count;
+    if (at > bytes.length) throw new EngineError('the WASM module is cut short');
+    return at;
   };
   return {
     at: () => at,
@@ -150,14 +187,20 @@ export function createReader(bytes: Uint8Array, start: number): Reader {
       }
       throw new EngineError('the WASM module holds a malformed number');
     },
+    signed() {
+      let value = 0;
+      for (let shift = 0; shift < 35; shift += 7) {
+        const next = byte();
+        value |= (next & 0x7f) << shift;
+        if (next < 0x80) return shift < 28 && (next & 0x40) !== 0 ? value | (-1 << (shift + 7)) : value;
+      }
+      throw new EngineError('the WASM module holds a malformed number');
+    },
     skipLeb() {
       while (byte() >= 0x80);
     },
-    skip(count) {
-      at += count;
-      if (at > bytes.length) throw new EngineError('the WASM module is cut short');
-      return at;
-    },
+    skip,
+    bytes: (count) => bytes.subarray(at, skip(count)),
   };
 }
 
