@@ -1,4 +1,5 @@
 import { type Code, OP } from './code.ts';
+import { joined, type Locals, localAt, localsOf, withLocal } from './locals.ts';
 import type { FunctionType } from './module-parts.ts';
 import { Unsure } from './unsure.ts';
 import { either, type Held, isNothing, mayBeNull, mayBeSet, NOTHING, NULL, numberOf, OTHER, withoutNull } from './values.ts';
@@ -26,26 +27,23 @@ type Operand = { readonly held: Held; readonly tells?: { readonly local: number;
 export function interpret(code: Code, parameters: readonly Held[], around: Surroundings): Held {
   const { operators, operands } = code;
   /** By the place in the code, of those that are branched to. */
-  const known = new Map<number, readonly Held[]>();
+  const known = new Map<number, Locals>();
   const pending = new Set<number>();
   const last = operators.length - 1;
   let returned = NOTHING;
 
-  function arrive(place: number, locals: readonly Held[]): void {
+  function arrive(place: number, locals: Locals): void {
     around.spend(locals.length);
     const before = known.get(place);
-    if (before === undefined) known.set(place, [...locals]);
-    else {
-      const joined = before.map((held, i) => either(held, locals[i] ?? NOTHING));
-      if (joined.every((held, i) => held === before[i])) return;
-      known.set(place, joined);
-    }
+    const now = before === undefined ? locals : joined(before, locals);
+    if (now === before) return;
+    known.set(place, now);
     pending.add(place);
   }
 
   /** From `start` to where the way ends, or meets another one. */
   function follow(start: number): void {
-    const locals = [...(known.get(start) ?? [])];
+    let locals = known.get(start) ?? [];
     const stack: Operand[] = [];
 
     const push = (held: Held, tells?: Operand['tells']): void => {
@@ -54,11 +52,11 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
     const popOperand = (): Operand => stack.pop() ?? unsure('nothing on the stack');
     const pop = (): Held => popOperand().held;
     const popAll = (count: number): Held[] => Array.from({ length: count }, pop).reverse();
-    const local = (index: number): Held => locals[index] ?? unsure('no such local');
+    const local = (index: number): Held => localAt(locals, index) ?? unsure('no such local');
 
     function set(index: number, held: Held): void {
       local(index);
-      locals[index] = held;
+      locals = withLocal(locals, index, held);
       // What was read before tells nothing about it any more.
       stack.forEach((operand, i) => {
         if (operand.tells?.local === index) stack[i] = { held: operand.held };
@@ -67,14 +65,13 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
 
     /** Goes to `place` if the operand may be true (or false); returns whether it may be the other. */
     function branch({ held, tells }: Operand, place: number, when: boolean): boolean {
-      const learn = (truth: boolean): readonly Held[] => {
+      const knowing = (truth: boolean): Locals => {
         if (tells === undefined) return locals;
-        const before = local(tells.local);
-        return locals.with(tells.local, truth === tells.isNull ? NULL : withoutNull(before));
+        return withLocal(locals, tells.local, truth === tells.isNull ? NULL : withoutNull(local(tells.local)));
       };
       const [mayGo, mayStay] = when ? [mayBeSet(held), mayBeNull(held)] : [mayBeNull(held), mayBeSet(held)];
-      if (mayGo) arrive(place, learn(when));
-      if (mayStay && tells !== undefined) locals[tells.local] = learn(!when)[tells.local] ?? NOTHING;
+      if (mayGo) arrive(place, knowing(when));
+      if (mayStay) locals = knowing(!when);
       return mayStay;
     }
 
@@ -175,13 +172,13 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
     }
   }
 
-  known.set(0, [...parameters, ...Array.from({ length: code.locals }, () => NULL)]);
+  known.set(0, localsOf([...parameters, ...Array.from({ length: code.locals }, () => NULL)]));
   pending.add(0);
   while (pending.size > 0) {
     // The first in the code: whatever leads to it without a loop has come by then.
     const next = [...pending].reduce((a, b) => Math.min(a, b));
     pending.delete(next);
-    around.spend(pending.size + parameters.length + code.locals);
+    around.spend(pending.size);
     follow(next);
   }
   return returned;

@@ -38,7 +38,7 @@ export function readsOf(wasm: Uint8Array, entrypoints: ReadonlyMap<string, numbe
 function orUndefined<T>(step: () => T): T | undefined {
   try {
     return step();
-  } catch {
+  } catch (e) { if (process.env.DBG) console.log(String(e));
     return undefined;
   }
 }
