@@ -1,4 +1,5 @@
 import type { Json } from './json.ts';
+import type { Reads } from './reads.ts';
 
 /** A call of a built-in whose answer depends on more than its arguments: the clock, chance, the network. */
 export type Observation = {
@@ -40,6 +41,8 @@ export type Snapshot = {
   readonly digests: { readonly [bundle: string]: string };
   /** Path of the ext_authz decision, such as `envoy/authz/allow`. */
   readonly path: string;
+  /** What of its input that decision depends on at most: an input without the rest has the same result. */
+  readonly reads: Reads;
   /**
    * Evaluates the document at `path`; `input` is JSON text. `untilMs` (monotonic): how long the answer may be waited for,
    * if there is something to wait for. Never throws or rejects.

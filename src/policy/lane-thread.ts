@@ -22,7 +22,7 @@ async function start(): Promise<LaneReport> {
   // On Linux this is the thread's own priority: it gets what those who answer leave.
   setPriority(NICE);
   const compiled = await Promise.all(
-    modules.map(({ compiled: known, wasm }) => known ?? compileModule(wasm, limits.memoryBytes)),
+    modules.map(({ compiled: known, wasm }) => known ?? compileModule(wasm, limits.memoryBytes, path)),
   );
   const problems = compiled.flatMap((each, i) => {
     const module = modules[i];

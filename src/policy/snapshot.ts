@@ -45,7 +45,8 @@ export async function prepareSnapshot(
     }
     return routes.get(asked);
   };
-  if (routeOf(path) === undefined) {
+  const own = routeOf(path);
+  if (own === undefined) {
     const served = shares.flatMap(({ entrypoints }) => entrypoints).join(', ') || 'none';
     throw new EngineError(
       `no entrypoint serves ${path} (the bundle has: ${served}); build it with \`opa build -t wasm -e ${path}\``,
@@ -76,6 +77,7 @@ export async function prepareSnapshot(
   }
   return {
     path,
+    reads: own.instance.reads(own.entrypoint),
     evaluate,
     logRules: rules.drop === undefined && rules.mask === undefined ? undefined : rules,
     waits: instances.some(({ waits }) => waits),

@@ -14,6 +14,7 @@ function createSubject(over: Partial<CheckParts>) {
     revisions: {},
     digests: {},
     path: 'envoy/authz/allow',
+    reads: true,
     evaluate: () => {
       evaluations++;
       return { ok: true, results: [true] };

@@ -1,4 +1,5 @@
 import type { Evaluation } from '../../model/evaluation.ts';
+import type { Reads } from '../../model/reads.ts';
 import type { Network } from '../builtins/builtin.ts';
 
 /** A policy module with its data, ready to be asked. One per snapshot; not shared between threads. */
@@ -11,6 +12,8 @@ export type PolicyInstance = {
    * waited for; left out: not at all. Never throws or rejects.
    */
   readonly evaluate: (entrypoint: string, input: string, untilMs?: number) => Evaluation | Promise<Evaluation>;
+  /** What of its input `entrypoint` reads at most. */
+  readonly reads: (entrypoint: string) => Reads;
   readonly memoryBytes: () => number;
 };
 

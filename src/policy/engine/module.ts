@@ -1,4 +1,5 @@
 import { messageOf } from '../../lib/message.ts';
+import type { Reads } from '../../model/reads.ts';
 import { parse } from '../../values/parse.ts';
 import { isRegoObject } from '../../values/value.ts';
 import type { Builtin } from '../builtins/builtin.ts';
@@ -6,6 +7,7 @@ import { defaultHostOptions } from './context.ts';
 import { EngineError } from './engine.ts';
 import { createHost, type Host, type ModuleExports, textAt } from './host.ts';
 import { withSteps } from './metering.ts';
+import { readsOf } from './reads/reads.ts';
 import { redirectedBuiltins } from './redirected.ts';
 import { minimumPages, pagesFor } from './wasm-memory.ts';
 
@@ -18,6 +20,8 @@ export type CompiledModule = {
   /** Numbers of entrypoints and of the built-ins that it calls, by name. */
   readonly entrypoints: ReadonlyMap<string, number>;
   readonly builtins: ReadonlyMap<string, number>;
+  /** By entrypoint, what of its input it reads at most; of those that are not here, all. */
+  readonly reads: ReadonlyMap<string, Reads>;
 };
 
 /** https://www.openpolicyagent.org/docs/wasm, "ABI Definition". */
@@ -26,8 +30,11 @@ const IMPORTS: ReadonlySet<string> = new Set([
   ...[0, 1, 2, 3, 4].map((arity) => `opa_builtin${arity}`),
 ]);
 
-/** Compiles `wasm`. Rejects with EngineError. */
-export async function compileModule(wasm: Uint8Array, memoryBytes: number): Promise<CompiledModule> {
+/** The newest minor version of the ABI whose modules `readsOf` knows. */
+const FOLLOWED_MINOR = 3;
+
+/** Compiles `wasm`, and tells what it reads when it is asked for `path`. Rejects with EngineError. */
+export async function compileModule(wasm: Uint8Array, memoryBytes: number, path?: string): Promise<CompiledModule> {
   const module = await WebAssembly.compile(withSteps(wasm)).catch((error: unknown) => {
     throw new EngineError(`the WASM module does not compile: ${messageOf(error)}`);
   });
@@ -43,7 +50,11 @@ export async function compileModule(wasm: Uint8Array, memoryBytes: number): Prom
       `the WASM module needs ${pages.initial} pages of memory and postern.evaluation.memory_bytes allows ${pages.maximum}`,
     );
   }
-  return { module, pages, ...orEngineError(() => describe(module, pages)) };
+  const described = orEngineError(() => describe(module, pages));
+  const { abi, entrypoints } = described;
+  const followed =
+    abi[1] > FOLLOWED_MINOR ? [] : [...entrypoints].filter(([name]) => `${path}/`.startsWith(`${name}/`));
+  return { module, pages, ...described, reads: readsOf(wasm, new Map(followed)) };
 }
 
 /** The same module, whose instances may have no more than `memoryBytes`. */

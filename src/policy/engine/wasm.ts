@@ -30,13 +30,17 @@ const MAX_WAIT_MS = 10_000;
 /** A module that is compiled and whose data is loaded. */
 export type LoadedModule = { readonly compiled: CompiledModule; readonly image: MemoryImage };
 
-/** Policy modules made by `opa build -t wasm` (ABI 1.2 and later). `data` is JSON text. Rejects with EngineError. */
+/**
+ * Policy modules made by `opa build -t wasm` (ABI 1.2 and later). `data` is JSON text. What is read when it is asked for
+ * `path` is found out. Rejects with EngineError.
+ */
 export async function createWasmInstance(
   wasm: Uint8Array,
   data: string | Uint8Array,
   limits: EngineOptions,
+  path?: string,
 ): Promise<PolicyInstance> {
-  return createInstance(await compileModule(wasm, limits.memoryBytes), data, limits);
+  return createInstance(await compileModule(wasm, limits.memoryBytes, path), data, limits);
 }
 
 /** The same for a compiled module; `image` is what it has loaded, to be asked for before anything else. Throws EngineError. */
@@ -203,6 +207,7 @@ function instanceFrom(
     entrypoints: [...entrypoints.keys()],
     waits,
     evaluate,
+    reads: (entrypoint) => compiled.reads.get(entrypoint) ?? true,
     memoryBytes: () => ready?.memoryBytes() ?? 0,
   };
 }

@@ -263,9 +263,7 @@ func split(wasm []byte) [][]byte {
 		end := start + int(size)
 		switch id {
 		case custom:
-			if names := functionNames(wasm[start:end]); names != nil {
-				chunks = append(chunks, names)
-			}
+			chunks = append(chunks, functionNames(wasm[start:end])...)
 		case code, data:
 			count, n := binary.Uvarint(wasm[start:])
 			part := start + n
@@ -289,10 +287,15 @@ func split(wasm []byte) [][]byte {
 	return chunks
 }
 
-var kept = regexp.MustCompile(`^opa_(strings|cidr|json)_`)
+// kept are the names that are left, in a section for each pattern: those of OPA's own functions are the same in most modules.
+var kept = []*regexp.Regexp{
+	regexp.MustCompile(`^opa_(strings|cidr|json)_`),
+	regexp.MustCompile(`^(eval|builtin_object_get|opa_object_insert|opa_(value|memoize|mapping)_.*)$`),
+	regexp.MustCompile(`^g\d+\.data`),
+}
 
-// functionNames gives a custom section with the names that are kept; nil when the content is another section's.
-func functionNames(content []byte) []byte {
+// functionNames gives custom sections with the names that are kept; none when the content is another section's.
+func functionNames(content []byte) [][]byte {
 	at := 0
 	number := func() int {
 		value, n := binary.Uvarint(content[at:])
@@ -307,8 +310,8 @@ func functionNames(content []byte) []byte {
 	if text() != "name" {
 		return nil
 	}
-	var names []byte
-	count := 0
+	names := make([][]byte, len(kept))
+	counts := make([]int, len(kept))
 	for at < len(content) {
 		part := content[at]
 		at++
@@ -319,18 +322,24 @@ func functionNames(content []byte) []byte {
 		}
 		for left := number(); left > 0; left-- {
 			index, name := number(), text()
-			if kept.MatchString(name) {
-				names = binary.AppendUvarint(names, uint64(index))
-				names = binary.AppendUvarint(names, uint64(len(name)))
-				names = append(names, name...)
-				count++
+			for i, pattern := range kept {
+				if pattern.MatchString(name) {
+					names[i] = binary.AppendUvarint(names[i], uint64(index))
+					names[i] = binary.AppendUvarint(names[i], uint64(len(name)))
+					names[i] = append(names[i], name...)
+					counts[i]++
+				}
 			}
 		}
 	}
-	vector := append(binary.AppendUvarint(nil, uint64(count)), names...)
-	section := append([]byte("\x04name\x01"), binary.AppendUvarint(nil, uint64(len(vector)))...)
-	section = append(section, vector...)
-	return append(append([]byte{custom}, binary.AppendUvarint(nil, uint64(len(section)))...), section...)
+	sections := make([][]byte, len(kept))
+	for i := range kept {
+		vector := append(binary.AppendUvarint(nil, uint64(counts[i])), names[i]...)
+		section := append([]byte("\x04name\x01"), binary.AppendUvarint(nil, uint64(len(vector)))...)
+		section = append(section, vector...)
+		sections[i] = append(append([]byte{custom}, binary.AppendUvarint(nil, uint64(len(section)))...), section...)
+	}
+	return sections
 }
 
 type gzFile struct {

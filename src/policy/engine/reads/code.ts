@@ -38,7 +38,7 @@ export type Code = {
   readonly operands: readonly number[];
 };
 
-const MAX_INSTRUCTIONS = 500_000;
+const MAX_INSTRUCTIONS = 2_000_000;
 const I32 = 0x7f;
 const NO_RESULT = 0x40;
 

@@ -2,7 +2,18 @@ import { type Code, OP } from './code.ts';
 import { joined, type Locals, localAt, localsOf, withLocal } from './locals.ts';
 import type { FunctionType } from './module-parts.ts';
 import { Unsure } from './unsure.ts';
-import { either, type Held, isNothing, mayBeNull, mayBeSet, NOTHING, NULL, numberOf, OTHER, withoutNull } from './values.ts';
+import {
+  either,
+  type Held,
+  isNothing,
+  mayBeNull,
+  mayBeSet,
+  NOTHING,
+  NULL,
+  numberOf,
+  OTHER,
+  withoutNull,
+} from './values.ts';
 
 /** What a function meets outside of itself. */
 export type Surroundings = {
@@ -32,10 +43,11 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
   const last = operators.length - 1;
   let returned = NOTHING;
 
+  const atStart = localsOf([...parameters, ...Array.from({ length: code.locals }, () => NULL)]);
+
   function arrive(place: number, locals: Locals): void {
-    around.spend(locals.length);
     const before = known.get(place);
-    const now = before === undefined ? locals : joined(before, locals);
+    const now = before === undefined ? locals : joined(before, locals, around.spend);
     if (now === before) return;
     known.set(place, now);
     pending.add(place);
@@ -43,7 +55,7 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
 
   /** From `start` to where the way ends, or meets another one. */
   function follow(start: number): void {
-    let locals = known.get(start) ?? [];
+    let locals = known.get(start) ?? atStart;
     const stack: Operand[] = [];
 
     const push = (held: Held, tells?: Operand['tells']): void => {
@@ -51,7 +63,10 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
     };
     const popOperand = (): Operand => stack.pop() ?? unsure('nothing on the stack');
     const pop = (): Held => popOperand().held;
-    const popAll = (count: number): Held[] => Array.from({ length: count }, pop).reverse();
+    const popAll = (count: number): Held[] => {
+      if (count > stack.length) unsure('nothing on the stack');
+      return stack.splice(stack.length - count).map(({ held }) => held);
+    };
     const local = (index: number): Held => localAt(locals, index) ?? unsure('no such local');
 
     function set(index: number, held: Held): void {
@@ -172,7 +187,7 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
     }
   }
 
-  known.set(0, localsOf([...parameters, ...Array.from({ length: code.locals }, () => NULL)]));
+  known.set(0, atStart);
   pending.add(0);
   while (pending.size > 0) {
     // The first in the code: whatever leads to it without a loop has come by then.

@@ -13,8 +13,8 @@ import { either, type Held, NOTHING, numberOf, OTHER, placeOf } from './values.t
  * (docs/decisions/reads.md).
  */
 
-/** Instructions and copies of locals, of all entrypoints: some 100 ms. */
-const MAX_STEPS = 20_000_000;
+/** Bytes of code and what following them takes, of all entrypoints: about a second. */
+const MAX_STEPS = 10_000_000;
 
 /**
  * What each of `entrypoints` (numbers by name) of a module that OPA compiled reads at most. Whatever is not certain is
@@ -29,8 +29,7 @@ export function readsOf(wasm: Uint8Array, entrypoints: ReadonlyMap<string, numbe
   const parts = orUndefined(() => partsOf(wasm));
   if (parts === undefined) return new Map([...entrypoints].map(([name]) => [name, true]));
   const codeOf = decoding(parts, spend);
-  const readsFrom = (entrypoint: number): Reads =>
-    orUndefined(() => follow(parts, entrypoint, codeOf, spend)) ?? true;
+  const readsFrom = (entrypoint: number): Reads => orUndefined(() => follow(parts, entrypoint, codeOf, spend)) ?? true;
   return new Map([...entrypoints].map(([name, entrypoint]) => [name, readsFrom(entrypoint)]));
 }
 
@@ -38,7 +37,7 @@ export function readsOf(wasm: Uint8Array, entrypoints: ReadonlyMap<string, numbe
 function orUndefined<T>(step: () => T): T | undefined {
   try {
     return step();
-  } catch (e) { if (process.env.DBG) console.log(String(e));
+  } catch {
     return undefined;
   }
 }

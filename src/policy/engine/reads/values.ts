@@ -41,7 +41,11 @@ export function either(a: Held, b: Held): Held {
 }
 
 const contains = (a: Held, b: Held): boolean =>
-  (a.other || (!b.other && b.numbers.isSubsetOf(a.numbers))) && b.places.isSubsetOf(a.places);
+  (a.other || (!b.other && isIn(a.numbers, b.numbers))) && isIn(a.places, b.places);
+
+/** Nearly all sets are empty or of one. */
+const isIn = <T>(all: ReadonlySet<T>, some: ReadonlySet<T>): boolean =>
+  some.size === 0 || (some.size <= all.size && some.isSubsetOf(all));
 
 const union = <T>(a: ReadonlySet<T>, b: ReadonlySet<T>): ReadonlySet<T> =>
-  b.isSubsetOf(a) ? a : a.isSubsetOf(b) ? b : new Set([...a, ...b]);
+  isIn(a, b) ? a : isIn(b, a) ? b : new Set([...a, ...b]);
