@@ -51,6 +51,7 @@ export function decode(body: Uint8Array): Code {
   const operators: number[] = [];
   const operands: number[] = [];
   const labels: Label[] = [];
+  let isEnded = false;
 
   function open(loop: number | undefined): Label {
     if (reader.byte() !== NO_RESULT) throw new Unsure('a block has a result');
@@ -69,6 +70,7 @@ export function decode(body: Uint8Array): Code {
 
   function close(): void {
     const label = labels.pop();
+    isEnded = label === undefined;
     for (const branch of label?.waiting ?? []) operands[branch] = operators.length;
   }
 
@@ -118,13 +120,14 @@ export function decode(body: Uint8Array): Code {
   }
 
   while (!reader.atEnd()) {
+    if (isEnded) throw new Unsure('code behind the end');
     if (operators.length >= MAX_INSTRUCTIONS) throw new Unsure('a function is too long');
     const operator = reader.byte();
     const operand = operandOf(operator);
     operators.push(operator);
     operands.push(operand);
   }
-  if (labels.length > 0 || operators.at(-1) !== OP.end) throw new Unsure('a block without an end');
+  if (!isEnded) throw new Unsure('a block without an end');
   return { locals, operators, operands };
 }
 

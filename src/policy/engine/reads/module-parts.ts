@@ -12,6 +12,7 @@ export type ModuleParts = {
   readonly types: readonly FunctionType[];
   /** Functions are known by their index, imported ones among them. The number of its type; undefined when there is none. */
   readonly typeOf: (index: number) => number | undefined;
+  /** Undefined also when others have the same. */
   readonly nameOf: (index: number) => string | undefined;
   /** Its locals and its code; undefined for one that is imported. */
   readonly bodyOf: (index: number) => Uint8Array | undefined;
@@ -37,17 +38,19 @@ export function partsOf(wasm: Uint8Array): ModuleParts {
   const imported = typeNumbers.length;
   for (const type of vector(reader(SECTION.function), (each) => each.number())) typeNumbers.push(type);
   for (const [index, name] of functionNames(sections)) if (index >= imported) names.set(index, name);
+  const indices = Map.groupBy(names.keys(), (index) => names.get(index) ?? '');
+  const isOnly = (index: number): boolean => indices.get(names.get(index) ?? '')?.length === 1;
   const bodies = vector(reader(SECTION.code), bytesOf);
   return {
     types: vector(reader(SECTION.type), typeAt),
     typeOf: (index) => typeNumbers[index],
-    nameOf: (index) => names.get(index),
+    nameOf: (index) => (isOnly(index) ? names.get(index) : undefined),
     bodyOf: (index) => bodies[index - imported],
     table: vector(reader(SECTION.element), elementsAt).flat(),
     named(name) {
-      const [found, ...others] = [...names].filter(([, each]) => each === name);
+      const [found, ...others] = indices.get(name) ?? [];
       if (found === undefined || others.length > 0) throw new Unsure(`no one function is ${name}`);
-      return found[0];
+      return found;
     },
     stringAt: stringsIn(vector(reader(SECTION.data), segmentAt)),
   };
