@@ -147,6 +147,16 @@ describe('a snapshot', () => {
   const prepare = async (rego: string, entrypoint: string, path: string): ReturnType<typeof prepareSnapshot> =>
     prepareSnapshot([everything(await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS))], path);
 
+  test('tells what its decision reads: what the entrypoint does that the path is below', async () => {
+    const rego = 'package envoy.authz\n\nallow if input.user == "ann"\nmask if input.secret\n';
+    const prepareFor = async (entrypoint: string, path: string): Promise<unknown> => {
+      const instance = await createWasmInstance(wasmOf(rego, entrypoint), '{}', LIMITS, path);
+      return (await prepareSnapshot([everything(instance)], path)).reads;
+    };
+    assert.deepEqual(await prepareFor('envoy/authz/allow', 'envoy/authz/allow'), { user: true });
+    assert.deepEqual(await prepareFor('envoy/authz', 'envoy/authz/allow'), { user: true, secret: true });
+  });
+
   test('finds a path below an entrypoint, and nothing beyond it', async () => {
     const snapshot = await prepare(
       'package envoy.authz\n\nallow := {"inner": {"deep": true}}\n',

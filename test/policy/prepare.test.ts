@@ -7,8 +7,8 @@ import { scratchFolder } from '../support/servers.ts';
 
 const limits = { memoryBytes: 67_108_864, steps: 30_000_000, builtinMs: 250 };
 
-test('a policy that was replaced is let go by the one that has its module', async (context) => {
-  const wasm = buildModule('package p\n\nx := data.n\n', scratchFolder(context), ['p/x']);
+test('a policy that was replaced is let go by the one that has its module and what it reads', async (context) => {
+  const wasm = buildModule('package p\n\nx := data.n if not input.blocked\n', scratchFolder(context), ['p/x']);
   const modules = [{ path: 'policy.wasm', wasm, digest: 'd', entrypoints: [], roots: [''] }];
   const prepare = (n: number, previous: PreparedPolicy | undefined): Promise<PreparedPolicy> =>
     preparePolicy(
@@ -25,5 +25,6 @@ test('a policy that was replaced is let go by the one that has its module', asyn
   }
   context.after(() => active?.close());
   assert.deepEqual(await active.evaluate('p/x', '{}'), { ok: true, results: [2] });
+  assert.deepEqual(active.reads, { blocked: true });
   assert.equal(await isLetGo(first), true);
 });

@@ -141,6 +141,12 @@ export const cases: readonly ReadsCase[] = [
     reads: { a: { inner: { name: true } } },
   },
   {
+    name: 'a function that returns what it is given',
+    rego: 'f(x) := x\none if f(input.a).p == 1\ntwo if f(input.b).q == 1\nallow if { one\n two }',
+    reads: { a: { p: true, q: true }, b: { p: true, q: true } },
+    unneeded: ['a.q', 'b.p'],
+  },
+  {
     name: 'a function with a pattern',
     rego: 'f("GET") := 1\nf("PUT") := 2\nallow := f(input.method)',
     reads: { method: true },

@@ -6,7 +6,7 @@ import type { Reads } from '../../../src/model/reads.ts';
 import { decode } from '../../../src/policy/engine/reads/code.ts';
 import { interpret } from '../../../src/policy/engine/reads/interpret.ts';
 import { readsOf } from '../../../src/policy/engine/reads/reads.ts';
-import { NOTHING, OTHER } from '../../../src/policy/engine/reads/values.ts';
+import { NOTHING, numberOf, OTHER } from '../../../src/policy/engine/reads/values.ts';
 import { leb } from '../../../src/policy/engine/wasm-binary.ts';
 import { buildModule } from '../../support/modules.ts';
 import { createRandom } from '../../support/random.ts';
@@ -116,6 +116,11 @@ describe('code that OPA does not emit', () => {
       assert.throws(() => interpret(decode(body(...code)), [OTHER], around), { name: 'Unsure' });
     });
   }
+
+  test('learns nothing about a local from what it was before', () => {
+    const code = [0x02, 0x40, 0x20, 0x00, 0x41, 0x05, 0x21, 0x00, 0x0d, 0x00, 0x0b, 0x20, 0x00, 0x0f, 0x0b];
+    assert.deepEqual(interpret(decode(body(...code)), [OTHER], around), numberOf(5));
+  });
 
   test('is not followed for long', () => {
     let left = 100_000;
