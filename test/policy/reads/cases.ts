@@ -142,7 +142,7 @@ export const cases: readonly ReadsCase[] = [
   },
   {
     name: 'a function that returns what it is given',
-    rego: 'f(x) := x\none if f(input.a).p == 1\ntwo if f(input.b).q == 1\nallow if { one\n two }',
+    rego: 'f(x) := x\none(n) if f(input.a).p == n\ntwo(n) if f(input.b).q == n\nallow if { one(1)\n two(1) }',
     reads: { a: { p: true, q: true }, b: { p: true, q: true } },
     unneeded: ['a.q', 'b.p'],
   },
