@@ -35,7 +35,7 @@ export function follow(
   // Without its name, what it gives back would count as kept.
   parts.named('opa_memoize_get');
   const places = createPlaces();
-  const runtime = createRuntime(places, parts.stringAt);
+  const runtime = createRuntime(places, parts.stringAt, spend);
   const rules = new Map<number, Rule>();
   /** To be followed again, as something that they depend on has grown. */
   const stale = new Set<number>();
@@ -43,6 +43,7 @@ export function follow(
   const under: number[] = [];
 
   const isRule = (index: number): boolean => RULES.test(parts.nameOf(index) ?? '');
+  const rulesOfType = Map.groupBy(parts.table.filter(isRule), parts.typeOf);
 
   function typeAt(number: number | undefined): FunctionType {
     const type = parts.types[number ?? -1];
@@ -72,6 +73,7 @@ export function follow(
     under.pop();
     if (returned === rule.returned) return;
     rule.returned = returned;
+    spend(rule.callers.size);
     for (const caller of rule.callers) stale.add(caller);
   }
 
@@ -102,10 +104,9 @@ export function follow(
     },
     callIndirect(type, element, given) {
       if (!isOnly(element, places.element)) throw new Unsure('a call of it is not known what');
-      return parts.table
-        .filter((each) => isRule(each) && parts.typeOf(each) === type)
-        .map((each) => callRule(each, given, index))
-        .reduce(either, NOTHING);
+      const called = rulesOfType.get(type) ?? [];
+      spend(called.length);
+      return called.map((each) => callRule(each, given, index)).reduce(either, NOTHING);
     },
     load(address, offset) {
       if (!isOnly(address, places.context)) throw new Unsure('a look into memory');

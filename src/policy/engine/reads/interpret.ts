@@ -59,6 +59,7 @@ export function interpret(code: Code, parameters: readonly Held[], around: Surro
     const stack: Operand[] = [];
 
     const push = (held: Held, tells?: Operand['tells']): void => {
+      around.spend(held.places.size);
       stack.push(tells === undefined ? { held } : { held, tells });
     };
     const popOperand = (): Operand => stack.pop() ?? unsure('nothing on the stack');

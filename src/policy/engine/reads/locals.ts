@@ -48,7 +48,9 @@ export function joined(a: Locals, b: Locals, spend: (steps: number) => void): Lo
     const all = one.map((each, i) => {
       const more = other[i];
       if (isBranch(each)) return isBranch(more) ? join(each, more) : each;
-      return more === undefined || isBranch(more) ? each : either(each, more);
+      if (more === undefined || isBranch(more) || more === each) return each;
+      spend(more.places.size);
+      return either(each, more);
     });
     return all.every((each, i) => each === one[i]) ? one : all;
   };

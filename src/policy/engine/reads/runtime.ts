@@ -9,7 +9,11 @@ export type Runtime = {
   readonly call: (name: string | undefined, given: readonly Held[]) => Held;
 };
 
-export function createRuntime({ keep: keepPlace, at }: Places, stringAt: ModuleParts['stringAt']): Runtime {
+export function createRuntime(
+  { keep: keepPlace, at }: Places,
+  stringAt: ModuleParts['stringAt'],
+  spend: (steps: number) => void,
+): Runtime {
   function keep(...all: readonly Held[]): void {
     for (const { places } of all) for (const place of places) keepPlace(place);
   }
@@ -27,6 +31,7 @@ export function createRuntime({ keep: keepPlace, at }: Places, stringAt: ModuleP
       keep(object, key);
       return OTHER;
     }
+    spend(object.places.size * keys.length);
     const found = [...object.places].flatMap((place) => keys.flatMap((each) => at(place, each) ?? []));
     // `with` may have put something else there; all that it puts anywhere is kept.
     return either(OTHER, placeOf(...found));
