@@ -136,6 +136,11 @@ export const cases: readonly ReadsCase[] = [
     reads: { headers: true },
   },
   {
+    name: 'a function of a constant key, and of one that the input names',
+    rego: 'header(name) := input.headers[name]\nallow if header("x-a") == 1\nallow if header(input.k) == 2',
+    reads: { headers: true, k: true },
+  },
+  {
     name: 'a function that returns a part',
     rego: 'f(x) := x.inner\nallow if f(input.a).name == "ann"',
     reads: { a: { inner: { name: true } } },
