@@ -1,11 +1,13 @@
 import type { Observation } from '../model/evaluation.ts';
+import { type InputText, textOf } from '../model/input-text.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
 import { builtinCache } from './builtin-cache.ts';
 import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
 import { follow, type Parts } from './mask/follow.ts';
 import { escapeSegment, type MaskedPart, type Operation } from './mask/operation.ts';
-import { redactText, segment } from './redact-text.ts';
+import { redactInput } from './redact-input.ts';
+import { segment } from './redact-text.ts';
 import { type Region, regions } from './regions.ts';
 import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
 
@@ -19,9 +21,9 @@ const MAX_POINTER_TEXT = 65_536;
 const MAX_REASONS = 100;
 
 export type Redactable = {
+  /** The input: as a tree, or else as text. */
   readonly input: Json | undefined;
-  /** The same as JSON text, if there is such a text already. */
-  readonly text?: string | undefined;
+  readonly text?: InputText | undefined;
   readonly result: Json | undefined;
   readonly observed?: readonly Observation[];
   readonly reasons: readonly string[];
@@ -29,7 +31,7 @@ export type Redactable = {
 };
 
 /** Copies without secrets. `masked` and `erased` hold JSON pointers (RFC 6901) as OPA's decision log has them. */
-export type Redacted = Omit<Redactable, 'observed'> & {
+export type Redacted = Omit<Redactable, 'observed' | 'text'> & {
   /** The input, where it could be redacted in its text; `input` is undefined then. */
   readonly text: string | undefined;
   /** By built-in and by its arguments as JSON text, as OPA's `nd_builtin_cache` has it. */
@@ -86,7 +88,7 @@ export function redact(
   // Without the input nobody sees what is masked in it, but the policy may repeat it.
   const isUnseen = mode === 'off' && !speaks;
   const text = isUnseen || parts.text === undefined ? undefined : redactedText(parts.text, speaks, pass);
-  const input = isUnseen || text !== undefined ? undefined : copyPart(parts.input, '/input', pass);
+  const input = isUnseen || text !== undefined ? undefined : copyPart(treeOf(parts), '/input', pass);
   if (mode === 'off') pass.masked.length = pass.erased.length = 0;
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
@@ -152,8 +154,11 @@ function copyPart(part: Json | undefined, pointer: string, pass: Pass): Json | u
   return part === undefined ? undefined : copy(part, pass.plain, pointer, 0, pass);
 }
 
-function redactedText(text: string, speaks: boolean, pass: Pass): string | undefined {
-  const redacted = redactText(text, pass.plain, '/input');
+const treeOf = ({ input, text }: Redactable): Json | undefined =>
+  text === undefined ? input : parseExact(textOf(text));
+
+function redactedText(text: InputText, speaks: boolean, pass: Pass): string | undefined {
+  const redacted = redactInput(text, pass.plain);
   if (redacted === undefined) return undefined;
   for (const pointer of redacted.masked) note(pass.masked, pointer, pass);
   // Most policies answer with a boolean, and then nobody asks.
@@ -265,12 +270,12 @@ function hide(key: string, value: Json, pointer: string, pass: Pass): Json {
 
 function learnHidden(key: string, value: Json, { known }: Pass): void {
   if (key === 'body' && typeof value === 'string') known.learnWhole(value);
-  else if (key === 'rawBody' && typeof value === 'string') known.learnWhole(textOf(value));
-  else if (key === 'rawValue' && typeof value === 'string') known.learn(textOf(value));
+  else if (key === 'rawBody' && typeof value === 'string') known.learnWhole(decoded(value));
+  else if (key === 'rawValue' && typeof value === 'string') known.learn(decoded(value));
   else learn(value, 0, known);
 }
 
-const textOf = (base64: string): string =>
+const decoded = (base64: string): string =>
   base64.length > 2 * MAX_TEXT ? '' : Buffer.from(base64, 'base64').toString();
 
 const MAX_LEARNED_DEPTH = 4;

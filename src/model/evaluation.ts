@@ -1,4 +1,5 @@
 import type { Json } from './json.ts';
+import type { Reads } from './reads.ts';
 
 /** A call of a built-in whose answer depends on more than its arguments: the clock, chance, the network. */
 export type Observation = {
@@ -45,6 +46,8 @@ export type Snapshot = {
    * if there is something to wait for. Never throws or rejects.
    */
   readonly evaluate: (path: string, input: string, untilMs?: number) => Evaluation | Promise<Evaluation>;
+  /** What of the input can make a difference to the document at `path`; everything when left out. */
+  readonly reads?: Reads | undefined;
   /** Undefined when it has none. */
   readonly logRules?: LogRules | undefined;
 };
