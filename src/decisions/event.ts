@@ -150,7 +150,10 @@ function customOf(
 }
 
 /** Without what may be in a query. */
-const pathOf = ({ path }: RequestFacts): string => path.split(/[?#]/, 1)[0] || '/';
+const pathOf = ({ path }: RequestFacts): string => {
+  const cut = path.search(/[?#]/);
+  return (cut < 0 ? path : path.slice(0, cut)) || '/';
+};
 const stringOf = (value: Json | undefined): string | undefined => (typeof value === 'string' ? value : undefined);
 
 const scrubbedField = (name: string, scrubText: (text: string) => string = scrub): ((text: string) => string) =>

@@ -24,10 +24,14 @@ export function redactInput({ message, derived, identity }: InputText, region: R
   if (request === undefined || members === undefined || caller === undefined) return undefined;
   return {
     text: joined(request.text, members.text === '' ? '' : `,${members.text.slice(1, -1)}`, identity && caller.text),
-    masked: [...request.masked, ...members.masked, ...caller.masked],
-    hidden: [...request.hidden, ...members.hidden, ...caller.hidden],
+    masked: joinedLists(request.masked, members.masked, caller.masked),
+    hidden: joinedLists(request.hidden, members.hidden, caller.hidden),
   };
 }
+
+/** Mostly there is something in the first one only. */
+const joinedLists = <T>(first: readonly T[], ...more: readonly (readonly T[])[]): readonly T[] =>
+  more.every(({ length }) => length === 0) ? first : first.concat(...more);
 
 const BEFORE_IDENTITY = '{"identity":';
 

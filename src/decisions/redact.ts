@@ -3,7 +3,7 @@ import { type InputText, textOf } from '../model/input-text.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
 import { builtinCache } from './builtin-cache.ts';
-import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
+import { createKnownSecrets, type KnownSecrets, unasked } from './known-secrets.ts';
 import { follow, type Parts } from './mask/follow.ts';
 import { escapeSegment, type MaskedPart, type Operation } from './mask/operation.ts';
 import { redactInput } from './redact-input.ts';
@@ -53,7 +53,7 @@ type Pass = {
   text: number;
   pointerText: number;
   /** What became of keys in the copies of their objects. */
-  readonly renamed: Map<JsonObject, Map<string, string>>;
+  renamed: Map<JsonObject, Map<string, string>> | undefined;
 };
 
 /**
@@ -67,17 +67,6 @@ export function redact(
   mode: 'full' | 'masked' | 'off' = 'masked',
   operations: readonly Operation[] = [],
 ): Redacted {
-  const pass: Pass = {
-    plain: regions[mode === 'full' ? 'full' : 'masked'],
-    secrets: [],
-    known: createKnownSecrets(),
-    masked: [],
-    erased: [],
-    values: 0,
-    text: 0,
-    pointerText: MAX_POINTER_TEXT,
-    renamed: new Map(),
-  };
   const observations = parts.observed ?? [];
   const speaks =
     operations.length > 0 ||
@@ -85,6 +74,18 @@ export function redact(
     parts.reasons.length > 0 ||
     parts.cause !== undefined ||
     (parts.result !== undefined && typeof parts.result !== 'boolean');
+  const pass: Pass = {
+    plain: regions[mode === 'full' ? 'full' : 'masked'],
+    secrets: [],
+    // Most policies answer with a boolean, and then nobody asks.
+    known: speaks ? createKnownSecrets() : unasked,
+    masked: [],
+    erased: [],
+    values: 0,
+    text: 0,
+    pointerText: MAX_POINTER_TEXT,
+    renamed: undefined,
+  };
   // Without the input nobody sees what is masked in it, but the policy may repeat it.
   const isUnseen = mode === 'off' && !speaks;
   const text = isUnseen || parts.text === undefined ? undefined : redactedText(parts.text, speaks, pass);
@@ -105,8 +106,10 @@ export function redact(
     .slice(0, MAX_REASONS)
     .map((reason, i) => copyText(reason, pass.plain, `/custom/reasons/${i}`, pass));
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
-  return { ...left, reasons, cause, masked: [...new Set(pass.masked)], erased: [...new Set(pass.erased)] };
+  return { ...left, reasons, cause, masked: unique(pass.masked), erased: unique(pass.erased) };
 }
+
+const unique = (list: readonly string[]): readonly string[] => (list.length < 2 ? list : [...new Set(list)]);
 
 type Contents = Pick<Redacted, 'input' | 'text' | 'result' | 'observed'>;
 
@@ -124,7 +127,7 @@ function leftBy(operations: readonly Operation[], { input, text, result, observe
   const { secrets } = pass;
   refill(pass);
   follow(parts, operations, {
-    nameIn: (object, key) => pass.renamed.get(object)?.get(key) ?? key,
+    nameIn: (object, key) => pass.renamed?.get(object)?.get(key) ?? key,
     spell: (segment) => {
       const clean = scrub(segment, secrets);
       return clean === segment ? escapeSegment(segment) : clean;
@@ -161,7 +164,6 @@ function redactedText(text: InputText, speaks: boolean, pass: Pass): string | un
   const redacted = redactInput(text, pass.plain);
   if (redacted === undefined) return undefined;
   for (const pointer of redacted.masked) note(pass.masked, pointer, pass);
-  // Most policies answer with a boolean, and then nobody asks.
   if (speaks) for (const { key, text: value } of redacted.hidden) learnHidden(key, parseExact(value), pass);
   return redacted.text;
 }
@@ -255,7 +257,9 @@ function copyKey(key: string, to: JsonObject, pass: Pass): string {
   return name !== key && to[name] !== undefined ? `${name} ${pass.values}` : name;
 }
 
-function remember(key: string, name: string, copied: JsonObject, { renamed }: Pass): void {
+function remember(key: string, name: string, copied: JsonObject, pass: Pass): void {
+  pass.renamed ??= new Map();
+  const { renamed } = pass;
   const names = renamed.get(copied) ?? new Map<string, string>();
   renamed.set(copied, names.set(key, name));
 }
