@@ -1,4 +1,4 @@
-import type { Place, StringMap } from '../model/facts.ts';
+import { MARK, type Place, type StringMap } from '../model/facts.ts';
 import { type IdentityText, type InputText, joined } from '../model/input-text.ts';
 import { type Rule, rootOf, ruleBelow } from './key-rules.ts';
 import { type RedactedText, redactText, segment } from './redact-text.ts';
@@ -54,7 +54,7 @@ function redactStrings(text: string, { places, spans }: StringMap, region: Regio
     const rule = ruleOf(places[i] as Place, region);
     const from = spans[at++] as number;
     const to = spans[at++] as number;
-    const isSuspect = spans[at++] !== 0;
+    const isSuspect = spans[at++] !== MARK.plain;
     if (rule === undefined || to - from > MAX_TEXT) return undefined;
     if (!rule.isSecret && rule.isTextual && !isSuspect) continue;
     const quoted = text.slice(from, to);

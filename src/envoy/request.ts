@@ -1,4 +1,4 @@
-import type { Header, RequestFacts } from '../model/facts.ts';
+import { type Header, MARK, type RequestFacts } from '../model/facts.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject } from '../values/json.ts';
 import { messageOf } from '../values/request-message.ts';
@@ -55,12 +55,12 @@ function factsIn(bytes: Buffer, { text, strings }: Transcoded): RequestFacts {
   return facts.method === '' ? { ...facts, isHttp: isObject(httpOf(facts.message.tree())) } : facts;
 }
 
-/** Most strings stand in JSON as they are. */
 function stringAt(text: string, spans: readonly number[], i: number): string {
   const from = spans[i * 3] ?? 0;
   const to = spans[i * 3 + 1] ?? 0;
-  const value = text.slice(from + 1, to - 1);
-  return value.includes('\\') ? (JSON.parse(text.slice(from, to)) as string) : value;
+  // Most stand in JSON as they are.
+  if (spans[i * 3 + 2] !== MARK.escaped) return text.slice(from + 1, to - 1);
+  return JSON.parse(text.slice(from, to)) as string;
 }
 
 const objectAt = (parent: JsonObject, key: string): JsonObject => {

@@ -1,4 +1,4 @@
-import type { Place, StringMap } from '../model/facts.ts';
+import { MARK, type Place, type StringMap } from '../model/facts.ts';
 import type { Reads } from '../model/reads.ts';
 import { NAME_SLOTS, type Name, type Plan, placeAt, type Step } from './message-plan.ts';
 import { type Cursor, readLength, readTag, readText, skipField, WireError } from './wire.ts';
@@ -233,10 +233,13 @@ function writeText(scan: Scan, end: number, place: Place): void {
   } else writeEscaped(scan, end);
   if (places === undefined) return;
   places.push(place);
-  scan.spans.push(from, scan.to - scan.surplus, isSuspect(mark) ? 1 : 0);
+  scan.spans.push(from, scan.to - scan.surplus, markOf(mark));
 }
 
-const isSuspect = (mark: number): boolean => (mark & (ESCAPED | SUSPECT)) !== 0 || (mark & BASE64) === BASE64;
+function markOf(kind: number): number {
+  if ((kind & ESCAPED) !== 0) return MARK.escaped;
+  return (kind & SUSPECT) !== 0 || (kind & BASE64) === BASE64 ? MARK.suspect : MARK.plain;
+}
 
 /** The same when the bytes cannot stand in JSON as they are. */
 function writeEscaped(scan: Scan, end: number): void {

@@ -55,6 +55,9 @@ export type Place = {
 /** All strings of a JSON text but for keys, in their order. */
 export type StringMap = {
   readonly places: readonly Place[];
-  /** For each: where its quotes begin and end, characters, and a mark: 0 when nothing in it could be a part of a secret. */
+  /** For each: where its quotes begin and end, characters, and a mark. */
   readonly spans: readonly number[];
 };
+
+/** Nothing in the string could be a part of a secret; something could; it is written with escapes, or is no ASCII. */
+export const MARK = { plain: 0, suspect: 1, escaped: 2 } as const;
