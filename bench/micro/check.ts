@@ -53,7 +53,15 @@ const instance = await createWasmInstance(buildModule(policy, folder, [PATH]), '
   builtinMs: 250,
 });
 const prepared = await prepareSnapshot([{ instance, entrypoints: [PATH] }], PATH);
-const snapshot = { ...prepared, revisions: { bench: '1' }, digests: {} };
+const snapshot = {
+  ...prepared,
+  revisions: { bench: '1' },
+  digests: {},
+  reads: {
+    attributes: { request: { http: { path: true, method: true } } },
+    identity: { claims: { roles: true } },
+  } as const,
+};
 
 const checkWith = (record: (record: DecisionRecord) => void): Check =>
   createCheck({
@@ -92,7 +100,7 @@ const answering =
   async (request: Buffer): Promise<void> => {
     const answer = await check({ request: readRequest(request), deadlineMs: Number.POSITIVE_INFINITY });
     const response = writeResponse(answer);
-    if (response[0] !== 0x0a || response[1] !== 0x00) throw new Error(`not allowed: ${answer.outcome.kind}`);
+    if (response[0] !== 0x0a || response[1] !== 0x00) throw new Error(`not allowed: ${JSON.stringify(answer.outcome)}`);
   };
 add('reading the request', readRequest);
 add('the whole check', answering(checkWith(() => {})));

@@ -14,15 +14,16 @@ const truncated: ParsedBody = { value: null, truncated: true };
 /** Deeper documents would overflow the stack of a recursive reader. */
 const MAX_JSON_DEPTH = 1000;
 
-/** Parses the body by its content type, as opa-envoy-plugin does. Throws when the body is not what its type says. */
+/** Parses the body by its content type, as opa-envoy-plugin does; `ignoresCase`: of the names of headers. Throws when the body is not what its type says. */
 export function parseBody(
   facts: RequestFacts,
-  headers: Readonly<Record<string, string>>,
+  ignoresCase: boolean,
   path: readonly string[],
   registry: FileRegistry | undefined,
 ): ParsedBody {
-  if (headers['x-envoy-auth-partial-body'] === 'true') return truncated;
-  const type = headers['content-type'];
+  const header = (name: string): string | undefined => headerOf(facts.headers, name, ignoresCase);
+  if (header('x-envoy-auth-partial-body') === 'true') return truncated;
+  const type = header('content-type');
   if (type === undefined) return nothing;
   if (type.includes('application/grpc') && !type.includes('application/json')) {
     if (registry === undefined || facts.rawBody.byteLength === 0) return nothing;
@@ -35,8 +36,14 @@ export function parseBody(
   const text = facts.body !== '' ? facts.body : Buffer.from(facts.rawBody).toString('utf8');
   if (text === '') return nothing;
   const received = facts.body !== '' ? Buffer.byteLength(facts.body) : facts.rawBody.byteLength;
-  if (isTruncated(headers['content-length'], received)) return truncated;
+  if (isTruncated(header('content-length'), received)) return truncated;
   return { value: parse(text), truncated: false };
+}
+
+/** `name` is in lower case. */
+function headerOf(headers: RequestFacts['headers'], name: string, ignoresCase: boolean): string | undefined {
+  for (const header of headers) if ((ignoresCase ? header.lower : header.name) === name) return header.value;
+  return undefined;
 }
 
 function parserFor(type: string): ((text: string) => Json) | undefined {

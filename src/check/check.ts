@@ -1,9 +1,9 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import { uuid7 } from '../lib/uuid7.ts';
-import type { LogRules, Observation, Snapshot } from '../model/evaluation.ts';
+import type { Evaluation, LogRules, Observation, Snapshot } from '../model/evaluation.ts';
 import type { RequestFacts } from '../model/facts.ts';
-import type { Identity } from '../model/identity.ts';
+import type { Identity, IdentityResult } from '../model/identity.ts';
 import type { PassOn } from '../model/pass-on.ts';
 import type { DecisionRecord } from '../model/record.ts';
 import { buildInput, type Input, type InputOptions } from './input.ts';
@@ -59,10 +59,16 @@ export type Answer = {
   readonly passOn: PassOn | undefined;
 };
 
-export type Check = (call: CheckCall) => Promise<Answer>;
+/** At once, unless something has to be waited for. Never throws or rejects. */
+export type Check = (call: CheckCall) => Answer | Promise<Answer>;
 
-/** What one check has found out so far; the record is made from it whatever happens. */
-type Progress = {
+/** One check under way: what it was asked, and what it has found out so far; the record is made from it whatever happens. */
+type Run = {
+  readonly call: CheckCall;
+  readonly decisionId: string;
+  readonly startedAt: number;
+  room: ReturnType<ReserveRecord>;
+  snapshot: Snapshot | undefined;
   facts: RequestFacts | undefined;
   identity: Identity | undefined;
   input: Input | undefined;
@@ -72,148 +78,147 @@ type Progress = {
   evaluatedAt: number;
 };
 
-/** How it ended. */
-type Ended = {
-  readonly decisionId: string;
-  readonly outcome: Outcome;
-  readonly snapshot: Snapshot | undefined;
-  readonly startedAt: number;
-  readonly endedAt: number;
-};
+const nothing: readonly never[] = [];
 
-/** Makes the check. It never rejects: whatever goes wrong is an Outcome that denies. */
+/** Makes the check: whatever goes wrong is an Outcome that denies. What is known at once costs no promise. */
 export function createCheck(parts: CheckParts): Check {
   const { clock } = parts;
   let inFlight = 0;
+  const beginBy = ({ call, startedAt }: Run): number => Math.min(call.deadlineMs, startedAt + parts.budgetMs);
 
-  async function decide(
-    request: CheckCall['request'],
-    deadlineMs: number,
-    beginByMs: number,
-    snapshot: Snapshot | undefined,
-    progress: Progress,
-  ): Promise<Outcome> {
+  /** Until something has to be waited for: who is calling. */
+  function decide(run: Run): Outcome | Promise<Outcome> {
+    const { request } = run.call;
+    run.facts = 'unreadable' in request ? undefined : request;
+    run.room = parts.reserve?.(run.facts);
+    if (parts.reserve !== undefined && run.room === undefined) return refuse('log_unavailable');
+    run.snapshot = parts.pin();
     if ('unreadable' in request) return request.unreadable;
-    const facts = request;
-    progress.facts = facts;
     if (inFlight > parts.maxInFlight) return refuse('overloaded');
-    if (clock.monotonicMs() >= beginByMs) return refuse('deadline_expired');
-
-    const oddity = screen(facts, parts.input.paths);
+    if (run.startedAt >= beginBy(run)) return refuse('deadline_expired');
+    const oddity = screen(request, parts.input.paths);
     if (oddity !== undefined) return refuse(oddity);
+    const caller = parts.identify(request);
+    return caller instanceof Promise
+      ? caller.then((known) => evaluate(run, request, known))
+      : evaluate(run, request, caller);
+  }
 
-    const pending = parts.identify(facts);
-    const caller = pending instanceof Promise ? await pending : pending;
-    progress.identifiedAt = clock.monotonicMs();
+  /** What the policy says. */
+  function evaluate(run: Run, facts: RequestFacts, caller: IdentityResult): Outcome | Promise<Outcome> {
+    const { snapshot } = run;
+    run.identifiedAt = clock.monotonicMs();
     if (!caller.ok) return refuse(caller.reason, caller.cause);
-    progress.identity = caller.identity;
-
-    const built = buildInput(facts, caller.identity, parts.contextOf?.(facts, caller.identity), parts.input);
-    progress.inputAt = clock.monotonicMs();
+    const { identity } = caller;
+    run.identity = identity;
+    const built = buildInput(facts, identity, parts.contextOf?.(facts, identity), parts.input, snapshot?.reads);
+    run.inputAt = clock.monotonicMs();
     if (!built.ok) return built.outcome;
-    progress.input = built.input;
-
+    run.input = built.input;
     if (snapshot === undefined) return refuse('policy_unavailable');
-    if (progress.inputAt >= beginByMs) return refuse('deadline_expired');
-    const evaluated = snapshot.evaluate(snapshot.path, built.input.text, waitUntil(progress.inputAt, deadlineMs));
-    const evaluation = evaluated instanceof Promise ? await evaluated : evaluated;
-    progress.evaluatedAt = clock.monotonicMs();
-    if (evaluation.observed !== undefined) progress.observed = evaluation.observed;
+    if (run.inputAt >= beginBy(run)) return refuse('deadline_expired');
+    const untilMs = waitUntil(run.inputAt, run.call.deadlineMs);
+    const evaluation = snapshot.evaluate(snapshot.path, built.input.text, untilMs);
+    return evaluation instanceof Promise ? evaluation.then((done) => judge(run, done)) : judge(run, evaluation);
+  }
+
+  function judge(run: Run, evaluation: Evaluation): Outcome {
+    run.evaluatedAt = clock.monotonicMs();
+    if (evaluation.observed !== undefined) run.observed = evaluation.observed;
     if (!evaluation.ok) return refuse(evaluation.reason, evaluation.cause);
-    const [result, ...more] = evaluation.results;
-    if (result === undefined) return refuse('decision_undefined');
-    if (more.length > 0) return refuse('decision_invalid', 'more than one result');
+    const { results } = evaluation;
+    if (results[0] === undefined) return refuse('decision_undefined');
+    if (results.length > 1) return refuse('decision_invalid', 'more than one result');
     try {
-      return { kind: 'verdict', decision: parts.toDecision(result) };
+      return { kind: 'verdict', decision: parts.toDecision(results[0]) };
     } catch (error) {
       return refuse('decision_invalid', messageOf(error));
     }
   }
 
-  return async function check(call) {
-    const startedAt = clock.monotonicMs();
-    const decisionId = uuid7(clock.wallMs());
-    const progress: Progress = {
+  /** Ends a check that came to an outcome. */
+  function conclude(run: Run, found: Outcome): Answer | Promise<Answer> {
+    inFlight--;
+    let outcome = found;
+    let passOn: PassOn | undefined;
+    try {
+      if (outcome.kind === 'verdict' && run.facts !== undefined) passOn = parts.passOnOf?.(run.facts, run.identity);
+    } catch (error) {
+      outcome = refuse('internal_error', messageOf(error));
+    }
+    const answer = { decisionId: run.decisionId, outcome, dryRun: parts.dryRun, identity: run.identity, passOn };
+    const endedAt = clock.monotonicMs();
+    try {
+      const kept = parts.record(recordOf(run, outcome, endedAt), run.room, waitUntil(endedAt, run.call.deadlineMs));
+      if (kept === undefined) return answer;
+      return kept.then((isKept) => (isKept ? answer : unrecorded(answer)));
+    } catch {
+      // A log that fails must not change the answer; the log counts what it lost.
+      return parts.reserve === undefined ? answer : unrecorded(answer);
+    }
+  }
+
+  return function check(call) {
+    const run: Run = {
+      call,
+      decisionId: uuid7(clock.wallMs()),
+      startedAt: clock.monotonicMs(),
+      room: undefined,
+      snapshot: undefined,
       facts: undefined,
       identity: undefined,
       input: undefined,
-      observed: [],
+      observed: nothing,
       identifiedAt: 0,
       inputAt: 0,
       evaluatedAt: 0,
     };
-    let outcome: Outcome = refuse('internal_error');
-    let passOn: PassOn | undefined;
-    let snapshot: Snapshot | undefined;
-    let room: ReturnType<ReserveRecord>;
     inFlight++;
+    let outcome: Outcome | Promise<Outcome>;
     try {
-      room = parts.reserve?.('unreadable' in call.request ? undefined : call.request);
-      if (parts.reserve !== undefined && room === undefined) {
-        if (!('unreadable' in call.request)) progress.facts = call.request;
-        outcome = refuse('log_unavailable');
-      } else {
-        snapshot = parts.pin();
-        const beginByMs = Math.min(call.deadlineMs, startedAt + parts.budgetMs);
-        outcome = await decide(call.request, call.deadlineMs, beginByMs, snapshot, progress);
-        if (outcome.kind === 'verdict' && progress.facts !== undefined) {
-          passOn = parts.passOnOf?.(progress.facts, progress.identity);
-        }
-      }
+      outcome = decide(run);
     } catch (error) {
-      outcome = refuse('internal_error', messageOf(error));
-    } finally {
-      inFlight--;
+      outcome = failed(error);
     }
-    const endedAt = clock.monotonicMs();
-    try {
-      const record = recordOf({ decisionId, outcome, snapshot, startedAt, endedAt }, progress, call);
-      const kept = parts.record(record, room, waitUntil(endedAt, call.deadlineMs));
-      if (kept !== undefined && !(await kept)) {
-        outcome = refuse('log_unavailable');
-        passOn = undefined;
-      }
-    } catch {
-      // A log that fails must not change the answer; the log counts what it lost.
-      if (parts.reserve !== undefined) {
-        outcome = refuse('log_unavailable');
-        passOn = undefined;
-      }
-    }
-    return { decisionId, outcome, dryRun: parts.dryRun, identity: progress.identity, passOn };
+    return outcome instanceof Promise
+      ? outcome.catch(failed).then((late) => conclude(run, late))
+      : conclude(run, outcome);
   };
 
-  function recordOf(ended: Ended, progress: Progress, call: CheckCall): DecisionRecord {
-    const { outcome, snapshot, startedAt, endedAt } = ended;
+  function recordOf(run: Run, outcome: Outcome, endedAt: number): DecisionRecord {
+    const { snapshot, startedAt } = run;
     return {
-      decisionId: ended.decisionId,
+      decisionId: run.decisionId,
       timeMs: clock.wallMs(),
       outcome: classOf(outcome),
       reason: reasonOf(outcome),
       cause: outcome.kind === 'refusal' ? outcome.cause : undefined,
       result: outcome.kind === 'verdict' ? outcome.decision.result : undefined,
-      policyReasons: outcome.kind === 'verdict' ? outcome.decision.reasons : [],
+      policyReasons: outcome.kind === 'verdict' ? outcome.decision.reasons : nothing,
       httpStatus: httpStatusOf(outcome),
       dryRun: parts.dryRun,
-      cancelled: call.isCancelled?.() ?? false,
-      facts: progress.facts,
-      identity: progress.identity,
-      document: progress.input?.document,
-      text: progress.input?.text,
-      observed: progress.observed,
+      cancelled: run.call.isCancelled?.() ?? false,
+      facts: run.facts,
+      identity: run.identity,
+      input: run.input?.whole,
+      observed: run.observed,
       path: snapshot?.path ?? '',
       revisions: snapshot?.revisions ?? {},
       digests: snapshot?.digests ?? {},
       logRules: snapshot === undefined ? parts.lastLogRules?.() : snapshot.logRules,
       timings: {
-        identityMs: span(startedAt, progress.identifiedAt),
-        inputMs: span(progress.identifiedAt, progress.inputAt),
-        evaluationMs: span(progress.inputAt, progress.evaluatedAt),
+        identityMs: span(startedAt, run.identifiedAt),
+        inputMs: span(run.identifiedAt, run.inputAt),
+        evaluationMs: span(run.inputAt, run.evaluatedAt),
         totalMs: endedAt - startedAt,
       },
     };
   }
 }
+
+const unrecorded = (answer: Answer): Answer => ({ ...answer, outcome: refuse('log_unavailable'), passOn: undefined });
+
+const failed = (error: unknown): Outcome => refuse('internal_error', messageOf(error));
 
 const ANSWER_SHARE = 0.2;
 const MAX_ANSWER_MS = 100;

@@ -4,8 +4,8 @@ import ipaddr from 'ipaddr.js';
 import { joinedHeader, onlyHeader } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
-import type { Json, JsonObject } from '../model/json.ts';
-import { isObject, numberOf, rawNumber } from '../values/json.ts';
+import type { JsonObject } from '../model/json.ts';
+import { numberOf, rawNumber } from '../values/json.ts';
 
 export type ContextOptions = {
   /**
@@ -96,7 +96,7 @@ function offsetText(offsetMs: number): string {
  * (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-for).
  */
 function clientIpOf(facts: RequestFacts, trustedHops: number | null): string | null {
-  if (trustedHops === null || trustedHops === 0) return normalIp(sourceAddress(facts.message));
+  if (trustedHops === null || trustedHops === 0) return normalIp(facts.sourceAddress);
   const value = joinedHeader(facts, 'x-forwarded-for');
   if (value === undefined) return null;
   let end = value.length;
@@ -111,15 +111,6 @@ function clientIpOf(facts: RequestFacts, trustedHops: number | null): string | n
     end = comma;
   }
   return client;
-}
-
-/** envoy.config.core.v3.SocketAddress.address of AttributeContext.source. */
-function sourceAddress(message: JsonObject): string {
-  let at: Json | undefined = message;
-  for (const key of ['attributes', 'source', 'address', 'socketAddress', 'address']) {
-    at = isObject(at) ? at[key] : undefined;
-  }
-  return typeof at === 'string' ? at : '';
 }
 
 const LONGEST_IP = 45;

@@ -1,10 +1,14 @@
 import type { FileRegistry } from '@bufbuild/protobuf';
-import { messageOf } from '../lib/message.ts';
-import type { RequestFacts } from '../model/facts.ts';
+import { messageOf as messageOfError } from '../lib/message.ts';
+import type { RequestFacts, RequestMessage } from '../model/facts.ts';
 import type { Identity } from '../model/identity.ts';
-import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
+import { type InputText, joined, textOf } from '../model/input-text.ts';
+import type { JsonObject } from '../model/json.ts';
+import type { Reads } from '../model/reads.ts';
 import { emptyObject, stringify } from '../values/json.ts';
+import { messageOf } from '../values/request-message.ts';
 import { parseBody } from './body.ts';
+import { identityText } from './identity-text.ts';
 import { type Outcome, refuse } from './outcome.ts';
 import { parsePath, queryOf } from './query.ts';
 import type { PathMode } from './screen.ts';
@@ -16,13 +20,13 @@ export type InputOptions = {
 };
 
 export type Input = {
-  /** JSON text for the engine. */
+  /** JSON text for the engine: what the policy reads of the input, or more. */
   readonly text: string;
-  /** The same, for the decision record. */
-  readonly document: JsonObject;
+  /** All of it, for the decision record. */
+  readonly whole: InputText;
 };
 
-const version: JsonObject = { ext_authz: 'v3', encoding: 'protojson' };
+const version = stringify({ ext_authz: 'v3', encoding: 'protojson' });
 
 /** Builds the input document: the message, what is parsed from it, and `identity` and `context` when they are configured. */
 export function buildInput(
@@ -30,50 +34,61 @@ export function buildInput(
   identity: Identity | undefined,
   context: JsonObject | undefined,
   options: InputOptions,
+  reads: Reads = true,
 ): { readonly ok: true; readonly input: Input } | { readonly ok: false; readonly outcome: Outcome } {
-  const derived: MutableJsonObject = emptyObject();
-  derived['version'] = version;
-  const headers = lowerCased(facts.headers, options.paths);
+  const derived: Members = { all: '', read: '', reads };
+  add(derived, 'version', version);
   let path: string[];
   try {
     path = parsePath(facts.path);
   } catch (error) {
-    return { ok: false, outcome: refuse('path_ambiguous', messageOf(error)) };
+    return { ok: false, outcome: refuse('path_ambiguous', messageOfError(error)) };
   }
-  derived['parsed_path'] = path;
+  add(derived, 'parsed_path', stringify(path));
   try {
-    derived['parsed_query'] = queryOf(facts.path);
+    add(derived, 'parsed_query', stringify(queryOf(facts.path)));
   } catch (error) {
-    return { ok: false, outcome: refuse('query_unreadable', messageOf(error)) };
+    return { ok: false, outcome: refuse('query_unreadable', messageOfError(error)) };
   }
   if (!options.skipBody) {
     try {
-      const body = parseBody(facts, headers, path, options.protoDescriptor);
-      derived['parsed_body'] = body.value;
-      derived['truncated_body'] = body.truncated;
+      const body = parseBody(facts, options.paths !== 'off', path, options.protoDescriptor);
+      add(derived, 'parsed_body', stringify(body.value));
+      add(derived, 'truncated_body', String(body.truncated));
     } catch (error) {
       return { ok: false, outcome: refuse('body_unreadable', error instanceof Error ? error.name : 'unreadable') };
     }
   }
-  if (facts.sourcePrincipal !== '') derived['source_principal'] = facts.sourcePrincipal;
-  if (identity !== undefined) derived['identity'] = identity as unknown as Json;
-  if (context !== undefined) derived['context'] = context;
-  const message = headers === facts.headers ? facts.message : withHeaders(facts.message, headers);
-  const document: MutableJsonObject = Object.assign(emptyObject(), message, derived);
-  return { ok: true, input: { text: stringify(document), document } };
+  if (facts.sourcePrincipal !== '') add(derived, 'source_principal', stringify(facts.sourcePrincipal));
+  if (context !== undefined) add(derived, 'context', stringify(context));
+  const caller = identity === undefined ? undefined : identityText(identity, below(reads, 'identity'));
+  const message = lowerCased(facts, options.paths);
+  const whole: InputText = { message, derived: derived.all, identity: caller?.whole };
+  if (reads === true) return { ok: true, input: { text: textOf(whole), whole } };
+  const readIdentity = Object.hasOwn(reads, 'identity') ? caller?.read : undefined;
+  return { ok: true, input: { text: joined(message.textOf(reads), derived.read, readIdentity), whole } };
+}
+
+const below = (reads: Reads, name: string): Reads =>
+  reads === true || !Object.hasOwn(reads, name) ? true : (reads[name] ?? true);
+
+/** Members of the input behind those of the message, each with a comma before it. */
+type Members = { all: string; read: string; readonly reads: Reads };
+
+function add(members: Members, name: string, text: string): void {
+  const member = `,"${name}":${text}`;
+  members.all += member;
+  if (members.reads !== true && Object.hasOwn(members.reads, name)) members.read += member;
 }
 
 /** HTTP header names have no case (RFC 9110 section 5.1); policies compare the lower-case spelling that Envoy sends. */
-function lowerCased(headers: RequestFacts['headers'], paths: PathMode): RequestFacts['headers'] {
-  if (paths === 'off' || !Object.keys(headers).some((name) => /[A-Z]/.test(name))) return headers;
-  const lower = emptyObject() as Record<string, string>;
-  for (const [name, value] of Object.entries(headers)) lower[name.toLowerCase()] = value;
-  return lower;
-}
-
-function withHeaders(message: JsonObject, headers: RequestFacts['headers']): JsonObject {
-  const attributes = message['attributes'] as JsonObject;
+function lowerCased({ message, headers }: RequestFacts, paths: PathMode): RequestMessage {
+  if (paths === 'off' || headers.every(({ name, lower }) => name === lower)) return message;
+  const tree = message.tree();
+  const lower = emptyObject();
+  for (const header of headers) lower[header.lower] = header.value;
+  const attributes = tree['attributes'] as JsonObject;
   const request = attributes['request'] as JsonObject;
-  const http = { ...(request['http'] as JsonObject), headers };
-  return { ...message, attributes: { ...attributes, request: { ...request, http } } };
+  const http = { ...(request['http'] as JsonObject), headers: lower };
+  return messageOf({ ...tree, attributes: { ...attributes, request: { ...request, http } } });
 }

@@ -40,7 +40,7 @@ const MAX_PARAMETERS = 10_000;
 export function parseQuery(query: string): JsonObject {
   const values: MutableJsonObject = emptyObject();
   if (query === '') return values;
-  const pairs = query.split('&');
+  const pairs = query.includes('&') ? query.split('&') : [query];
   if (pairs.length > MAX_PARAMETERS) throw new EscapeError(`more than ${MAX_PARAMETERS} parameters`);
   for (const pair of pairs) {
     if (pair.includes(';')) throw new EscapeError('semicolon as a separator');

@@ -28,7 +28,7 @@ export function headersToRemove(facts: RequestFacts, options: SanitiseOptions): 
     else names.add(folded(pattern));
   }
   const found = new Set<string>();
-  for (const name of [...Object.keys(facts.headers), ...facts.headerList.map(([key]) => key)]) {
+  for (const { name } of [...facts.headers, ...facts.headerList]) {
     // Pseudo-headers are the request line, which Envoy does not let go.
     if (name.startsWith(':')) continue;
     const plain = folded(name);

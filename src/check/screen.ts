@@ -1,4 +1,5 @@
-import type { RequestFacts } from '../model/facts.ts';
+import { headersNamed } from '../lib/request-headers.ts';
+import type { Header, RequestFacts } from '../model/facts.ts';
 import type { RefusalReason } from '../model/reasons.ts';
 
 export type PathMode = 'standard' | 'strict' | 'off';
@@ -58,17 +59,9 @@ function hasDotSegment(path: string): boolean {
 function hasTwoAuthorizations(facts: RequestFacts): boolean {
   let count = 0;
   let value = '';
-  for (const name of Object.keys(facts.headers)) {
-    if (name.length === 13 && name.toLowerCase() === 'authorization') {
-      count++;
-      value = facts.headers[name] ?? '';
-    }
-  }
-  for (const [name, text] of facts.headerList) {
-    if (name.toLowerCase() === 'authorization') {
-      count++;
-      value = text;
-    }
+  for (const header of headersNamed(facts, 'authorization')) {
+    count++;
+    ({ value } = header);
   }
   if (count > 1) return true;
   if (!value.includes(',')) return false;
@@ -76,14 +69,8 @@ function hasTwoAuthorizations(facts: RequestFacts): boolean {
   return /^\s*(?:bearer|basic)\s/i.test(value) || SECOND_SCHEME.test(value);
 }
 
-function hasTwoSpellings(headers: Readonly<Record<string, string>>): boolean {
-  let seen: Set<string> | undefined;
-  for (const name of Object.keys(headers)) {
-    if (!/[A-Z]/.test(name)) continue;
-    const lower = name.toLowerCase();
-    seen ??= new Set();
-    if (seen.has(lower) || headers[lower] !== undefined) return true;
-    seen.add(lower);
-  }
-  return false;
+function hasTwoSpellings(headers: readonly Header[]): boolean {
+  // Names by which headers are told apart differ, so that two are alike only where one has a capital letter.
+  if (headers.every(({ name, lower }) => name === lower)) return false;
+  return new Set(headers.map(({ lower }) => lower)).size < headers.length;
 }

@@ -1,7 +1,8 @@
 import type { RequestFacts } from '../model/facts.ts';
+import { type InputText, textOf } from '../model/input-text.ts';
 import type { Json, JsonObject, MutableJsonObject } from '../model/json.ts';
 import type { DecisionRecord, PhaseTimings } from '../model/record.ts';
-import { emptyObject, isObject, stringify } from '../values/json.ts';
+import { emptyObject, stringify } from '../values/json.ts';
 import { builtinCache } from './builtin-cache.ts';
 import { isHidden } from './mask/copies.ts';
 import { type Judge, keepAll } from './mask/judge.ts';
@@ -33,9 +34,13 @@ export function createEventWriter(
   };
 }
 
+/** Of a check that did not get as far as an input, what there was of one. */
+const inputOf = ({ input, facts }: DecisionRecord): InputText | undefined =>
+  input ?? (facts === undefined ? undefined : { message: facts.message, derived: '', identity: undefined });
+
 const redactableOf = (record: DecisionRecord): Redactable => ({
-  input: record.document ?? record.facts?.message,
-  text: record.text,
+  input: undefined,
+  text: inputOf(record),
   result: record.result,
   observed: record.observed,
   reasons: record.policyReasons,
@@ -43,13 +48,16 @@ const redactableOf = (record: DecisionRecord): Redactable => ({
 });
 
 /** For the policy, which has seen it all. */
-const rawContents = (record: DecisionRecord): Redacted => ({
-  ...redactableOf(record),
-  text: record.text,
-  observed: builtinCache(record.observed),
-  masked: [],
-  erased: [],
-});
+function rawContents(record: DecisionRecord): Redacted {
+  const { text, ...parts } = redactableOf(record);
+  return {
+    ...parts,
+    text: text === undefined ? undefined : textOf(text),
+    observed: builtinCache(record.observed),
+    masked: [],
+    erased: [],
+  };
+}
 
 /** `operations` hide in `custom` what they hide elsewhere. */
 type Write = (record: DecisionRecord, contents: Redacted, operations: readonly Operation[]) => string;
@@ -128,12 +136,12 @@ function customOf(
     `,"outcome":"${record.outcome}","http_status":${record.httpStatus}` +
     copied('subject', identity?.subject) +
     copied('issuer', identity?.issuer) +
-    copied('tenant', textOf(identity?.claims?.['tenant'])) +
+    copied('tenant', stringOf(identity?.claims?.['tenant'])) +
     copied('spiffe_id', identity?.workload?.spiffe_id) +
     copied('method', facts?.method) +
     copied('host', facts?.host) +
     copied('path', facts?.isHttp === true ? pathOf(facts) : undefined) +
-    copied('client_ip', facts === undefined ? undefined : clientAddress(facts)) +
+    copied('client_ip', facts?.sourceAddress) +
     field('bundle_digests', digests) +
     `,"dry_run":${record.dryRun}${record.cancelled ? ',"cancelled":true' : ''}` +
     `,"phases":{"identity_us":${microsOf(timings.identityMs)},"input_us":${microsOf(timings.inputMs)}` +
@@ -142,8 +150,11 @@ function customOf(
 }
 
 /** Without what may be in a query. */
-const pathOf = ({ path }: RequestFacts): string => path.split(/[?#]/, 1)[0] || '/';
-const textOf = (value: Json | undefined): string | undefined => (typeof value === 'string' ? value : undefined);
+const pathOf = ({ path }: RequestFacts): string => {
+  const cut = path.search(/[?#]/);
+  return (cut < 0 ? path : path.slice(0, cut)) || '/';
+};
+const stringOf = (value: Json | undefined): string | undefined => (typeof value === 'string' ? value : undefined);
 
 const scrubbedField = (name: string, scrubText: (text: string) => string = scrub): ((text: string) => string) =>
   remembered((text) => `,"${name}":${stringify(scrubText(text))}`);
@@ -157,12 +168,3 @@ const copiedFields = {
   path: scrubbedField('path', scrubTarget),
   client_ip: scrubbedField('client_ip'),
 } as const;
-
-const CLIENT_ADDRESS = ['attributes', 'source', 'address', 'socketAddress', 'address'] as const;
-
-/** `attributes.source.address.socketAddress.address` (envoy.config.core.v3.SocketAddress). */
-function clientAddress(facts: RequestFacts): string | undefined {
-  let value: Json | undefined = facts.message;
-  for (const name of CLIENT_ADDRESS) value = isObject(value) ? value[name] : undefined;
-  return typeof value === 'string' ? value : undefined;
-}

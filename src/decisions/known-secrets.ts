@@ -16,7 +16,9 @@ export type KnownSecrets = {
   readonly spellings: () => readonly string[];
 };
 
-/** Learning is cheap: most policies answer with a boolean, and then nobody asks for the spellings. */
+/** Where nobody asks for them. */
+export const unasked: KnownSecrets = { learn: () => {}, learnWhole: () => {}, spellings: () => [] };
+
 export function createKnownSecrets(): KnownSecrets {
   const values: string[] = [];
   const wholes: string[] = [];

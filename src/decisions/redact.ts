@@ -1,11 +1,13 @@
 import type { Observation } from '../model/evaluation.ts';
+import { type InputText, textOf } from '../model/input-text.ts';
 import type { Json, JsonObject } from '../model/json.ts';
 import { emptyObject, isObject, parseExact, stringify } from '../values/json.ts';
 import { builtinCache } from './builtin-cache.ts';
-import { createKnownSecrets, type KnownSecrets } from './known-secrets.ts';
+import { createKnownSecrets, type KnownSecrets, unasked } from './known-secrets.ts';
 import { follow, type Parts } from './mask/follow.ts';
 import { escapeSegment, type MaskedPart, type Operation } from './mask/operation.ts';
-import { redactText, segment } from './redact-text.ts';
+import { redactInput } from './redact-input.ts';
+import { segment } from './redact-text.ts';
 import { type Region, regions } from './regions.ts';
 import { MAX_TEXT, REDACTED, scrub, TRUNCATED } from './scrub.ts';
 
@@ -19,9 +21,9 @@ const MAX_POINTER_TEXT = 65_536;
 const MAX_REASONS = 100;
 
 export type Redactable = {
+  /** The input: as a tree, or else as text. */
   readonly input: Json | undefined;
-  /** The same as JSON text, if there is such a text already. */
-  readonly text?: string | undefined;
+  readonly text?: InputText | undefined;
   readonly result: Json | undefined;
   readonly observed?: readonly Observation[];
   readonly reasons: readonly string[];
@@ -29,7 +31,7 @@ export type Redactable = {
 };
 
 /** Copies without secrets. `masked` and `erased` hold JSON pointers (RFC 6901) as OPA's decision log has them. */
-export type Redacted = Omit<Redactable, 'observed'> & {
+export type Redacted = Omit<Redactable, 'observed' | 'text'> & {
   /** The input, where it could be redacted in its text; `input` is undefined then. */
   readonly text: string | undefined;
   /** By built-in and by its arguments as JSON text, as OPA's `nd_builtin_cache` has it. */
@@ -51,7 +53,7 @@ type Pass = {
   text: number;
   pointerText: number;
   /** What became of keys in the copies of their objects. */
-  readonly renamed: Map<JsonObject, Map<string, string>>;
+  renamed: Map<JsonObject, Map<string, string>> | undefined;
 };
 
 /**
@@ -65,17 +67,6 @@ export function redact(
   mode: 'full' | 'masked' | 'off' = 'masked',
   operations: readonly Operation[] = [],
 ): Redacted {
-  const pass: Pass = {
-    plain: regions[mode === 'full' ? 'full' : 'masked'],
-    secrets: [],
-    known: createKnownSecrets(),
-    masked: [],
-    erased: [],
-    values: 0,
-    text: 0,
-    pointerText: MAX_POINTER_TEXT,
-    renamed: new Map(),
-  };
   const observations = parts.observed ?? [];
   const speaks =
     operations.length > 0 ||
@@ -83,10 +74,22 @@ export function redact(
     parts.reasons.length > 0 ||
     parts.cause !== undefined ||
     (parts.result !== undefined && typeof parts.result !== 'boolean');
+  const pass: Pass = {
+    plain: regions[mode === 'full' ? 'full' : 'masked'],
+    secrets: [],
+    // Most policies answer with a boolean, and then nobody asks.
+    known: speaks ? createKnownSecrets() : unasked,
+    masked: [],
+    erased: [],
+    values: 0,
+    text: 0,
+    pointerText: MAX_POINTER_TEXT,
+    renamed: undefined,
+  };
   // Without the input nobody sees what is masked in it, but the policy may repeat it.
   const isUnseen = mode === 'off' && !speaks;
   const text = isUnseen || parts.text === undefined ? undefined : redactedText(parts.text, speaks, pass);
-  const input = isUnseen || text !== undefined ? undefined : copyPart(parts.input, '/input', pass);
+  const input = isUnseen || text !== undefined ? undefined : copyPart(treeOf(parts), '/input', pass);
   if (mode === 'off') pass.masked.length = pass.erased.length = 0;
   // Only the policy's words are searched for the request's secrets: a client must not be able to blank out its own
   // path or address by sending the same text as a token.
@@ -103,8 +106,10 @@ export function redact(
     .slice(0, MAX_REASONS)
     .map((reason, i) => copyText(reason, pass.plain, `/custom/reasons/${i}`, pass));
   const cause = parts.cause === undefined ? undefined : scrub(parts.cause, pass.secrets);
-  return { ...left, reasons, cause, masked: [...new Set(pass.masked)], erased: [...new Set(pass.erased)] };
+  return { ...left, reasons, cause, masked: unique(pass.masked), erased: unique(pass.erased) };
 }
+
+const unique = (list: readonly string[]): readonly string[] => (list.length < 2 ? list : [...new Set(list)]);
 
 type Contents = Pick<Redacted, 'input' | 'text' | 'result' | 'observed'>;
 
@@ -122,7 +127,7 @@ function leftBy(operations: readonly Operation[], { input, text, result, observe
   const { secrets } = pass;
   refill(pass);
   follow(parts, operations, {
-    nameIn: (object, key) => pass.renamed.get(object)?.get(key) ?? key,
+    nameIn: (object, key) => pass.renamed?.get(object)?.get(key) ?? key,
     spell: (segment) => {
       const clean = scrub(segment, secrets);
       return clean === segment ? escapeSegment(segment) : clean;
@@ -152,11 +157,13 @@ function copyPart(part: Json | undefined, pointer: string, pass: Pass): Json | u
   return part === undefined ? undefined : copy(part, pass.plain, pointer, 0, pass);
 }
 
-function redactedText(text: string, speaks: boolean, pass: Pass): string | undefined {
-  const redacted = redactText(text, pass.plain, '/input');
+const treeOf = ({ input, text }: Redactable): Json | undefined =>
+  text === undefined ? input : parseExact(textOf(text));
+
+function redactedText(text: InputText, speaks: boolean, pass: Pass): string | undefined {
+  const redacted = redactInput(text, pass.plain);
   if (redacted === undefined) return undefined;
   for (const pointer of redacted.masked) note(pass.masked, pointer, pass);
-  // Most policies answer with a boolean, and then nobody asks.
   if (speaks) for (const { key, text: value } of redacted.hidden) learnHidden(key, parseExact(value), pass);
   return redacted.text;
 }
@@ -250,7 +257,9 @@ function copyKey(key: string, to: JsonObject, pass: Pass): string {
   return name !== key && to[name] !== undefined ? `${name} ${pass.values}` : name;
 }
 
-function remember(key: string, name: string, copied: JsonObject, { renamed }: Pass): void {
+function remember(key: string, name: string, copied: JsonObject, pass: Pass): void {
+  pass.renamed ??= new Map();
+  const { renamed } = pass;
   const names = renamed.get(copied) ?? new Map<string, string>();
   renamed.set(copied, names.set(key, name));
 }
@@ -265,12 +274,12 @@ function hide(key: string, value: Json, pointer: string, pass: Pass): Json {
 
 function learnHidden(key: string, value: Json, { known }: Pass): void {
   if (key === 'body' && typeof value === 'string') known.learnWhole(value);
-  else if (key === 'rawBody' && typeof value === 'string') known.learnWhole(textOf(value));
-  else if (key === 'rawValue' && typeof value === 'string') known.learn(textOf(value));
+  else if (key === 'rawBody' && typeof value === 'string') known.learnWhole(decoded(value));
+  else if (key === 'rawValue' && typeof value === 'string') known.learn(decoded(value));
   else learn(value, 0, known);
 }
 
-const textOf = (base64: string): string =>
+const decoded = (base64: string): string =>
   base64.length > 2 * MAX_TEXT ? '' : Buffer.from(base64, 'base64').toString();
 
 const MAX_LEARNED_DEPTH = 4;

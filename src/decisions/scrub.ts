@@ -41,13 +41,30 @@ export function scrub(text: string, secrets: readonly string[] = []): string {
   return scrubDeep(text, secrets, 0);
 }
 
+let lastTarget = { text: '', clean: '' };
+
 /** The same for a request target, where a parameter inside the path ends with its segment. */
 export function scrubTarget(text: string, secrets: readonly string[] = []): string {
+  if (secrets.length > 0) return scrubPathAndQuery(text, secrets);
+  // A request has its target in a pseudo-header as well, and a decision beside its input.
+  if (lastTarget.text !== text) lastTarget = { text, clean: scrubPathAndQuery(text, secrets) };
+  return lastTarget.clean;
+}
+
+function scrubPathAndQuery(text: string, secrets: readonly string[]): string {
   const cut = text.indexOf('?');
   const path = cut < 0 ? text : text.slice(0, cut);
-  const segments = path.length > MAX_TEXT ? [TRUNCATED] : withoutPassword(path).split('/');
-  const clean = segments.map((segment) => scrub(segment, secrets)).join('/');
+  const clean = scrubPath(path, secrets);
   return cut < 0 ? clean : clean + scrub(text.slice(cut), secrets);
+}
+
+function scrubPath(path: string, secrets: readonly string[]): string {
+  if (path.length > MAX_TEXT) return TRUNCATED;
+  if (secrets.length === 0 && !SUSPICIOUS.test(path)) return path;
+  return withoutPassword(path)
+    .split('/')
+    .map((segment) => scrub(segment, secrets))
+    .join('/');
 }
 
 /** The same for base64 of a text; its encoding is kept. */

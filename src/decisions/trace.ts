@@ -1,3 +1,4 @@
+import { headersNamed } from '../lib/request-headers.ts';
 import type { RequestFacts } from '../model/facts.ts';
 
 /** Both in lower-case hex, 32 and 16 digits. */
@@ -9,16 +10,9 @@ const ZEROS = /^0+$/;
 
 /** The trace that the request belongs to, when its `traceparent` header is there and valid. */
 export function traceContextOf(facts: RequestFacts): TraceContext | undefined {
-  const match = TRACEPARENT.exec(headerOf(facts, 'traceparent')?.trim() ?? '');
+  const match = TRACEPARENT.exec(headersNamed(facts, 'traceparent')[0]?.value.trim() ?? '');
   if (match === null) return undefined;
   const [, version, traceId = '', spanId = '', more] = match;
   if (version === 'ff' || (version === '00' && more !== undefined)) return undefined;
   return ZEROS.test(traceId) || ZEROS.test(spanId) ? undefined : { traceId, spanId };
-}
-
-function headerOf(facts: RequestFacts, wanted: string): string | undefined {
-  const direct = facts.headers[wanted];
-  if (direct !== undefined) return direct;
-  for (const name of Object.keys(facts.headers)) if (name.toLowerCase() === wanted) return facts.headers[name];
-  return facts.headerList.find(([name]) => name.toLowerCase() === wanted)?.[1];
 }

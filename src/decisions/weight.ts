@@ -10,10 +10,9 @@ const BASE_WEIGHT = 2048;
  */
 export function weighRequest(facts: RequestFacts | undefined): number {
   if (facts === undefined) return BASE_WEIGHT;
-  let weight = BASE_WEIGHT + facts.path.length * 2 + facts.body.length * 3 + facts.rawBody.byteLength * 4;
-  for (const name in facts.headers) weight += name.length + (facts.headers[name]?.length ?? 0);
-  for (const [name, value] of facts.headerList) weight += name.length + value.length * 2;
-  return weight;
+  const { message, body, rawBody } = facts;
+  // The message is there as bytes and as text.
+  return BASE_WEIGHT + (message.text.length + body.length + rawBody.byteLength) * 2;
 }
 
 /** The same with what the policy was told by built-ins. */

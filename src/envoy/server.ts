@@ -1,7 +1,7 @@
 import type { Http2SecureServer, ServerHttp2Session } from 'node:http2';
 import { constants } from 'node:http2';
 import { Server, type ServerUnaryCall, type ServiceDefinition, type sendUnaryData } from '@grpc/grpc-js';
-import type { Check } from '../check/check.ts';
+import type { Answer, Check } from '../check/check.ts';
 import { refuse } from '../check/outcome.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
@@ -64,7 +64,7 @@ const healthService: ServiceDefinition = {
 export async function startServer(options: ServerOptions): Promise<ExtAuthzServer> {
   const { target, socketFile } = parseAddress(options.address);
   const answer = createAnswer(options);
-  const refuseUnread = (reason: RefusalReason): Promise<Buffer> =>
+  const refuseUnread = async (reason: RefusalReason): Promise<Buffer> =>
     answer({ unreadable: refuse(reason) }, Number.POSITIVE_INFINITY);
   const health = createHealth([SERVICE], options.isReady);
   const server = new Server({
@@ -80,7 +80,9 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   server.addService(authorizationService, {
     check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
       const deadline = Number(call.metadata.get(DEADLINE_KEY)[0]);
-      void answer(read(call.request), deadline, () => call.cancelled).then((response) => reply(null, response));
+      const response = answer(read(call.request), deadline, () => call.cancelled);
+      if (response instanceof Promise) void response.then((late) => reply(null, late));
+      else reply(null, response);
     },
   });
   server.addService(healthService, { ...health.handlers });
@@ -123,16 +125,21 @@ function refuseHere({ clock, onRefused }: ServerOptions, reason: RefusalReason):
 
 type Request = Parameters<Check>[0]['request'];
 
-/** A request to CheckResponse bytes. Never rejects. */
+/** A request to CheckResponse bytes. Never throws or rejects. */
 function createAnswer(
   options: ServerOptions,
-): (request: Request, deadlineMs: number, isCancelled?: () => boolean) => Promise<Buffer> {
-  return async (request, deadlineMs, isCancelled = () => false) => {
+): (request: Request, deadlineMs: number, isCancelled?: () => boolean) => Buffer | Promise<Buffer> {
+  const refuseFailed = (): Buffer => refuseHere(options, 'internal_error');
+  const write = (answer: Answer): Buffer => {
+    const response = writeResponse(answer);
+    return response.length <= options.maxSendBytes ? response : refuseHere(options, 'decision_invalid');
+  };
+  return (request, deadlineMs, isCancelled = () => false) => {
     try {
-      const response = writeResponse(await options.check({ request, deadlineMs, isCancelled }));
-      return response.length <= options.maxSendBytes ? response : refuseHere(options, 'decision_invalid');
+      const answer = options.check({ request, deadlineMs, isCancelled });
+      return answer instanceof Promise ? answer.then(write).catch(refuseFailed) : write(answer);
     } catch {
-      return refuseHere(options, 'internal_error');
+      return refuseFailed();
     }
   };
 }

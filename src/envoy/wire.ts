@@ -13,8 +13,13 @@ export type Cursor = { readonly bytes: Buffer; at: number };
 /** Reads an unsigned varint of at most 64 bits. Beyond 2^53 the result is a bigint. */
 export function readVarint(cursor: Cursor): number | bigint {
   const { bytes } = cursor;
-  let low = 0;
   let at = cursor.at;
+  const first = bytes[at];
+  if (first !== undefined && first < 0x80) {
+    cursor.at = at + 1;
+    return first;
+  }
+  let low = 0;
   for (let shift = 1, i = 0; i < 7; i++, shift *= 128) {
     const byte = bytes[at++];
     if (byte === undefined) throw new WireError('truncated varint');
@@ -81,8 +86,10 @@ export function readBytes(cursor: Cursor, end: number): Buffer {
   return value;
 }
 
-export function readString(cursor: Cursor, end: number): string {
-  const to = readLength(cursor, end);
+export const readString = (cursor: Cursor, end: number): string => readText(cursor, readLength(cursor, end));
+
+/** Reads a string that ends at `to`. */
+export function readText(cursor: Cursor, to: number): string {
   const from = cursor.at;
   cursor.at = to;
   const { bytes } = cursor;

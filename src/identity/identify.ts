@@ -8,6 +8,7 @@ import type { JsonObject } from '../model/json.ts';
 import { malformed, tooLarge } from './bearer.ts';
 import { createTokenCache } from './cache.ts';
 import { checkClaims, checkType, TokenError } from './claims.ts';
+import { createJoin } from './joined.ts';
 import { createJwks, type Jwks, type JwksOptions } from './jwks.ts';
 import { createJwtSvids, type JwtBundles } from './jwt-svid.ts';
 import { keyOriginsOf } from './key-origin.ts';
@@ -145,6 +146,7 @@ export function createIdentify(options: IdentifyOptions): Identification {
   const all = new Map([...[...issuers].map(([name, { jwks }]) => [name, jwks] as const), ...svids.keys]);
   const { trust_domains: trustDomains, xfcc } = config.workload;
   const needOf = createRules(config);
+  const join = createJoin(config.workload.jwt_svid !== undefined);
 
   function workloadIn(facts: RequestFacts): Workload | undefined {
     if (trustDomains.length === 0) return undefined;
@@ -190,7 +192,6 @@ export function createIdentify(options: IdentifyOptions): Identification {
         all.size === 0 && config.issuers.length === 0 ? { ok: true, identity: anonymous } : identifyCaller(facts);
       const workload = workloadIn(facts);
       if (workload === undefined) return result;
-      const join = config.workload.jwt_svid === undefined ? joined : joinedAsPeer;
       return result instanceof Promise ? result.then((done) => join(done, workload)) : join(result, workload);
     },
     start: async () => {
@@ -214,12 +215,3 @@ const withPlace = (identity: Identity, source: TokenPlace): Identity =>
 
 const placed = (result: IdentityResult, source: TokenPlace): IdentityResult =>
   result.ok && result.identity !== undefined ? { ok: true, identity: withPlace(result.identity, source) } : result;
-
-const joined = (result: IdentityResult, workload: Workload): IdentityResult =>
-  result.ok ? { ok: true, identity: { ...(result.identity ?? anonymous), workload } } : result;
-
-/** A JWT-SVID says who calls; the peer may be a gateway in between. */
-const joinedAsPeer = (result: IdentityResult, peer: Workload): IdentityResult =>
-  result.ok
-    ? { ok: true, identity: { workload: peer, ...(result.identity ?? anonymous), peer_workload: peer } }
-    : result;

@@ -20,7 +20,7 @@ const MAX_SIZE = 8192;
  * AttributeContext.metadata_context); undefined when there is none. Throws TokenError when what is there cannot be one.
  */
 export function payloadOf({ message }: RequestFacts, at: MetadataConfig): Payload | undefined {
-  let found: Json | undefined = message;
+  let found: Json | undefined = message.tree();
   for (const name of ['attributes', 'metadataContext', 'filterMetadata', at.namespace]) found = member(found, name);
   const claims = member(found, at.key);
   if (claims === undefined) return undefined;

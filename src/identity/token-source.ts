@@ -49,10 +49,10 @@ export type WithoutTokens = {
 /** What to take out of a request so that none of the tokens that `tokensOf` finds is passed on (`forward: false`). */
 export function withoutTokens(facts: RequestFacts, sources: TokenSources): WithoutTokens {
   const headersToRemove = new Set<string>();
-  for (const [name, value] of headersNamed(facts, sources.header)) {
+  for (const { name, value } of headersNamed(facts, sources.header)) {
     if (sources.scheme === 'none' || bearerToken(value) !== undefined) headersToRemove.add(name);
   }
-  const cookies = headersNamed(facts, 'cookie').flatMap(([, value]) => value.split(';').map((pair) => pair.trim()));
+  const cookies = headersNamed(facts, 'cookie').flatMap(({ value }) => value.split(';').map((pair) => pair.trim()));
   const others = cookies.filter((pair) => sources.cookie === null || !holdsCookie(pair, sources.cookie));
   const queryParametersToRemove = new Set<string>();
   for (const pair of queryOf(facts.path).split('&')) {
@@ -90,7 +90,7 @@ function trimBlanks(text: string): string {
 }
 
 function headerTokens(facts: RequestFacts, { header, scheme }: TokenSources): readonly string[] | 'ambiguous' {
-  const values = headersNamed(facts, header).map(([, value]) => value);
+  const values = headersNamed(facts, header).map(({ value }) => value);
   if (scheme === 'none') return values.some((value) => value.includes(',')) ? 'ambiguous' : values.map(trimBlanks);
   // Envoy joins repeated headers with a comma, which no bearer or basic credential contains (RFC 9110 section 11.4).
   if (values.some((value) => value.includes(',') && isJoined(value))) return 'ambiguous';
@@ -104,7 +104,7 @@ const isJoined = (value: string): boolean => CREDENTIALS_BEFORE_COMMA.test(value
 function cookieTokens(facts: RequestFacts, { cookie }: TokenSources): readonly string[] | 'ambiguous' {
   if (cookie === null) return [];
   const tokens: string[] = [];
-  for (const [, header] of headersNamed(facts, 'cookie')) {
+  for (const { value: header } of headersNamed(facts, 'cookie')) {
     for (const pair of header.split(';')) {
       if (!holdsCookie(pair, cookie)) continue;
       // No cookie-octet is a comma: somebody joined two headers, or two readers split in two ways.

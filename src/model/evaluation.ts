@@ -41,13 +41,13 @@ export type Snapshot = {
   readonly digests: { readonly [bundle: string]: string };
   /** Path of the ext_authz decision, such as `envoy/authz/allow`. */
   readonly path: string;
-  /** What of its input that decision depends on at most: an input without the rest has the same result. */
-  readonly reads: Reads;
   /**
    * Evaluates the document at `path`; `input` is JSON text. `untilMs` (monotonic): how long the answer may be waited for,
    * if there is something to wait for. Never throws or rejects.
    */
   readonly evaluate: (path: string, input: string, untilMs?: number) => Evaluation | Promise<Evaluation>;
+  /** What of the input can make a difference to the document at `path`; everything when left out. */
+  readonly reads?: Reads | undefined;
   /** Undefined when it has none. */
   readonly logRules?: LogRules | undefined;
 };

@@ -1,7 +1,8 @@
 import type { LogRules, Observation } from './evaluation.ts';
 import type { RequestFacts } from './facts.ts';
 import type { Identity } from './identity.ts';
-import type { Json, JsonObject } from './json.ts';
+import type { InputText } from './input-text.ts';
+import type { Json } from './json.ts';
 import type { RefusalReason } from './reasons.ts';
 
 /** Allowed; turned away for the caller's doing or the policy's verdict; turned away because something is broken. */
@@ -39,9 +40,7 @@ export type DecisionRecord = {
   readonly facts: RequestFacts | undefined;
   readonly identity: Identity | undefined;
   /** The input as it was evaluated, when the check got that far. */
-  readonly document: JsonObject | undefined;
-  /** The same as JSON text. */
-  readonly text: string | undefined;
+  readonly input: InputText | undefined;
   /** What the policy was told that another evaluation of the same input might not be. */
   readonly observed: readonly Observation[];
   readonly path: string;

@@ -12,6 +12,7 @@ import type { DecisionRecord, OutcomeClass, ReasonLabel } from '../model/record.
 import { instrumentsIn } from './instruments.ts';
 import { createStatusMetrics, type StatusMetrics, type StatusMetricsOptions } from './status-metrics.ts';
 import { createStoreMetrics, type StoreMetrics } from './store-metrics.ts';
+import { distributionsIn, talliesIn } from './tallies.ts';
 import { createUploadMetrics, type UploadMetrics } from './upload-metrics.ts';
 import { createWalMetrics, type WalMetrics } from './wal-metrics.ts';
 
@@ -100,6 +101,19 @@ export const totalsOf = async (processes: readonly (readonly MetricValues[])[]):
     ),
   ).getMetricsAsJSON();
 
+/** What was made for each key; there are few. */
+function perKey<K, V>(make: (key: K) => V): (key: K) => V {
+  const made = new Map<K, V>();
+  return (key) => {
+    let value = made.get(key);
+    if (value === undefined) {
+      value = make(key);
+      made.set(key, value);
+    }
+    return value;
+  };
+}
+
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -108,21 +122,32 @@ export function createMetrics(options: MetricsOptions): Metrics {
   // Gauges that end in _total, which promtool refuses.
   for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`);
 
-  const checks = new Histogram({
+  const checksOf = distributionsIn(registry, {
     name: 'postern_check_duration_seconds',
     help: 'Time from the decoded request to the decision.',
-    labelNames: ['outcome'] as const,
+    labelNames: ['outcome'],
     buckets: LATENCY_BUCKETS,
-    registers,
   });
-  const phases = new Histogram({
+  const checks = perKey((outcome: OutcomeClass) => checksOf({ outcome }));
+  const phase = distributionsIn(registry, {
     name: 'postern_check_phase_duration_seconds',
     help: 'Time spent in one phase of a check.',
-    labelNames: ['phase'] as const,
+    labelNames: ['phase'],
     buckets: LATENCY_BUCKETS,
-    registers,
   });
-  const decisions = counter('postern_decisions_total', 'Decisions by outcome and reason.', ['outcome', 'reason']);
+  const phases = {
+    identity: phase({ phase: 'identity' }),
+    input: phase({ phase: 'input' }),
+    evaluation: phase({ phase: 'evaluation' }),
+  };
+  const decisionsOf = talliesIn(registry, {
+    name: 'postern_decisions_total',
+    help: 'Decisions by outcome and reason.',
+    labelNames: ['outcome', 'reason'],
+  });
+  const decisions = perKey((outcome: OutcomeClass) =>
+    perKey((reason: ReasonLabel) => decisionsOf({ outcome, reason })),
+  );
   const bundleTime = new Gauge({
     name: 'postern_bundle_last_activation_timestamp_seconds',
     help: 'When a bundle was last activated.',
@@ -136,7 +161,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ['bundle'],
   );
   const reports = counter('postern_status_reports_total', 'Status reports that arrived or failed.', ['result']);
-  const tokens = counter('postern_token_cache_lookups_total', 'Look-ups in the cache of verified tokens.', ['result']);
+  const tokens = talliesIn(registry, {
+    name: 'postern_token_cache_lookups_total',
+    help: 'Look-ups in the cache of verified tokens.',
+    labelNames: ['result'],
+  });
+  const [tokenHits, tokenMisses] = [tokens({ result: 'hit' }), tokens({ result: 'miss' })];
   const keys = counter('postern_key_set_fetches_total', "Fetches of an issuer's key set.", ['issuer', 'result']);
   const logLines = counter(
     'postern_decision_log_records_total',
@@ -167,20 +197,24 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return {
     decided: (record) => {
       const { timings, outcome, reason } = record;
-      decisions.inc({ outcome, reason });
-      checks.observe({ outcome }, seconds(timings.totalMs));
-      phases.observe({ phase: 'identity' }, seconds(timings.identityMs));
-      phases.observe({ phase: 'input' }, seconds(timings.inputMs));
-      phases.observe({ phase: 'evaluation' }, seconds(timings.evaluationMs));
+      decisions(outcome)(reason).value++;
+      checks(outcome)(seconds(timings.totalMs));
+      phases.identity(seconds(timings.identityMs));
+      phases.input(seconds(timings.inputMs));
+      phases.evaluation(seconds(timings.evaluationMs));
       peer?.decided(record);
     },
-    refused: (outcome, reason) => decisions.inc({ outcome, reason }),
+    refused: (outcome, reason) => {
+      decisions(outcome)(reason).value++;
+    },
     bundleActivated: (bundle, atMs) => bundleTime.set({ bundle }, seconds(atMs)),
     bundleFailed: (bundle) => bundleFailures.inc({ bundle }),
     bundleLooked: (looked) => status?.bundleLooked(looked),
     observeStates: (states) => status?.observeStates(states),
     statusSent: (ok) => reports.inc({ result: ok ? 'sent' : 'failed' }),
-    tokenLookedUp: (hit) => tokens.inc({ result: hit ? 'hit' : 'miss' }),
+    tokenLookedUp: (hit) => {
+      (hit ? tokenHits : tokenMisses).value++;
+    },
     keysFetched: (issuer, ok) => keys.inc({ issuer, result: ok ? 'ok' : 'failed' }),
     logWritten: (count, sink) => logLines.inc({ result: 'written', sink }, count),
     logDropped: (count, sink = 'all') => logLines.inc({ result: 'dropped', sink }, count),

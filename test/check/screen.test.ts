@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { screen } from '../../src/check/screen.ts';
-import type { RequestFacts } from '../../src/model/facts.ts';
-import { facts } from '../support/facts.ts';
+import { type FactsLike, facts } from '../support/facts.ts';
 
 describe('postern.paths: standard', () => {
   const ambiguous = [
@@ -142,7 +141,7 @@ test('methods that are no upper-case tokens are refused', () => {
 });
 
 test('two Authorization values are refused, however they come and whatever postern.paths says', () => {
-  const doubled: readonly Partial<RequestFacts>[] = [
+  const doubled: readonly FactsLike[] = [
     { headers: { authorization: 'Bearer a', Authorization: 'Bearer b' } },
     { headers: { authorization: 'Bearer a,Bearer b' } },
     { headers: { authorization: 'Bearer a, Basic b' } },

@@ -4,8 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 import { loadPolicy, type Policy } from '../../src/policy/engine/load-policy.ts';
 import { readsOf } from '../../src/policy/engine/reads/reads.ts';
 import { parseExact, stringify } from '../../src/values/json.ts';
+import { pruned } from '../../src/values/request-message.ts';
 import { documentFor } from '../policy/reads/documents.ts';
-import { pruned } from '../support/pruned.ts';
 import { createRandom } from '../support/random.ts';
 import { readCorpus } from './corpus.ts';
 

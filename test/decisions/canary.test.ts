@@ -120,7 +120,13 @@ const requests: readonly (readonly [name: string, request: Request])[] = [
   ['a context extension', { attributes: { contextExtensions: { api_key: canary } } }],
   [
     'typed metadata',
-    { attributes: { metadataContext: { typedFilterMetadata: { f: { typeUrl: 't/T', value: btoa(canary) } } } } },
+    {
+      attributes: {
+        metadataContext: {
+          typedFilterMetadata: { f: { '@type': 'type.googleapis.com/google.protobuf.StringValue', value: canary } },
+        },
+      },
+    },
   ],
 ];
 

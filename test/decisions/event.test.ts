@@ -76,8 +76,7 @@ test('every event is one line of JSON with no key that OPA does not know', () =>
         reason: 'internal_error',
         cause: 'a\nb',
         facts: undefined,
-        document: undefined,
-        text: undefined,
+        input: undefined,
       },
     ),
   ];
@@ -94,7 +93,7 @@ test('a request that could not be read has no input and no result', () => {
       {},
       {
         ...{ outcome: 'deny', reason: 'request_unreadable', cause: 'truncated field', httpStatus: 400 },
-        ...{ facts: undefined, document: undefined, text: undefined, result: undefined, path: '', revisions: {} },
+        ...{ facts: undefined, input: undefined, result: undefined, path: '', revisions: {} },
         timings: { identityMs: 0, inputMs: 0, evaluationMs: 0, totalMs: 0.0631 },
       },
     ),
@@ -113,10 +112,7 @@ test('a request that could not be read has no input and no result', () => {
 });
 
 test('a refusal before the input was built has the message as its input', () => {
-  const record = recordOf(
-    { path: '/a' },
-    { document: undefined, text: undefined, result: undefined, reason: 'token_expired' },
-  );
+  const record = recordOf({ path: '/a' }, { input: undefined, result: undefined, reason: 'token_expired' });
   assert.deepEqual(Object.keys(eventOf(record)['input'] as JsonObject), ['attributes']);
 });
 

@@ -1,8 +1,12 @@
 import { buildInput } from '../../src/check/input.ts';
+import { readRequest } from '../../src/envoy/request.ts';
 import type { RequestFacts } from '../../src/model/facts.ts';
 import type { Identity } from '../../src/model/identity.ts';
+import type { InputText } from '../../src/model/input-text.ts';
 import type { Json, JsonObject } from '../../src/model/json.ts';
 import type { DecisionRecord } from '../../src/model/record.ts';
+import { messageOf } from '../../src/values/request-message.ts';
+import { encodeRequest } from '../support/grpc.ts';
 
 export type Request = {
   readonly method?: string;
@@ -31,20 +35,15 @@ export function factsOf(request: Request): RequestFacts {
     ...(rawBody.byteLength === 0 ? {} : { rawBody: rawBody.toString('base64') }),
   };
   const source = { address: { socketAddress: { address: '10.1.2.3', portValue: 4242 } } };
-  return {
-    message: { attributes: { source, request: { http }, ...request.attributes } },
-    method,
-    path,
-    host,
-    fragment: '',
-    isHttp: true,
-    headers,
-    headerList: rawHeaders,
-    body,
-    rawBody,
-    sourcePrincipal: '',
-  };
+  return readRequest(Buffer.from(encodeRequest({ attributes: { source, request: { http }, ...request.attributes } })));
 }
+
+/** A document as the text of an input. */
+export const inputText = (document: Json): InputText => ({
+  message: messageOf(document as JsonObject),
+  derived: '',
+  identity: undefined,
+});
 
 const base64 = (text: string): string => Buffer.from(text, 'latin1').toString('base64');
 
@@ -65,8 +64,7 @@ export function recordOf(request: Request, over: Partial<DecisionRecord> = {}, i
     cancelled: false,
     facts,
     identity,
-    document: built.ok ? built.input.document : undefined,
-    text: built.ok ? built.input.text : undefined,
+    input: built.ok ? built.input.whole : undefined,
     observed: [],
     path: 'envoy/authz/allow',
     revisions: { main: 'r1' },

@@ -87,7 +87,7 @@ describe('paths and queries', () => {
 
   test('a token sent as the text of the path does not blank out the path, the host or the address', () => {
     const facts = factsOf({ path: '/admin/delete?token=/admin/delete&token=10.1.2.3&token=api.test' });
-    const redacted = redact({ ...none, input: facts.message, result: { allowed: false } });
+    const redacted = redact({ ...none, input: facts.message.tree(), result: { allowed: false } });
     const text = stringify(redacted.input ?? null);
     assert.ok(text.includes('/admin/delete?'));
     assert.ok(text.includes('"10.1.2.3"'));
@@ -256,7 +256,7 @@ describe("the policy's words", () => {
       headers: { cookie: 'sid=c-4711' },
       body: 'b=4711',
       rawBody: 'password=b-4711',
-    }).message;
+    }).message.tree();
     const redacted = ofResult({ allowed: true, debug: whole, parsed_query: { code: ['c-4711'] } });
     assert.ok(!stringify(redacted.result ?? null).includes('4711'));
     assert.ok(!stringify(redacted.result ?? null).includes(btoa('password=b-4711')));
@@ -285,7 +285,7 @@ describe("the policy's words", () => {
   test('a raw body is masked where it is repeated, its words are not', () => {
     const { message } = factsOf({ body: 'action=delete-all', rawBody: 'action=delete-all' });
     const result = { allowed: false, echo: 'action=delete-all', reason: 'delete-all needs a second person' };
-    assert.deepEqual(plainOf(ofResult(result, message).result), { ...result, echo: REDACTED });
+    assert.deepEqual(plainOf(ofResult(result, message.tree()).result), { ...result, echo: REDACTED });
   });
 
   test('short values are not searched for, so that innocent words survive', () => {

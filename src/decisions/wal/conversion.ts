@@ -106,21 +106,23 @@ export function createConversion(options: ConversionOptions): Conversion {
       onSettled?.(true);
       return;
     }
-    const chunk = add(`${line.slice(0, -1)},"seq":${seq}}\n`);
+    const chunk = add(line, `,"seq":${seq}}\n`);
     chunk.records++;
     chunk.weight += weight;
     if (onSettled !== undefined) chunk.waiting.push(onSettled);
   }
 
-  /** Returns the chunk that the line is in. */
-  function add(line: string): Chunk {
-    const most = line.length * MAX_UTF8;
+  /** Puts members in the place of an object's end, if there are any. Returns the chunk that the line is in. */
+  function add(line: string, members = ''): Chunk {
+    const most = (line.length + members.length) * MAX_UTF8;
     if (current !== undefined && current.bytes.length - current.length < most) {
       full.add(current);
       current = undefined;
     }
     current ??= createChunk(most);
     current.length += current.bytes.write(line, current.length);
+    // To put them into the text would copy all of it twice.
+    if (members !== '') current.length += current.bytes.write(members, current.length - 1) - 1;
     return current;
   }
 

@@ -38,9 +38,21 @@ export class PolicyAbort extends Error {
   override readonly name = 'PolicyAbort';
 }
 
+const views = new WeakMap<ArrayBufferLike, Buffer>();
+
+/** A memory as it is now; when it grows it is another. To make a Buffer takes longer than to find it. */
+export function bytesOf({ buffer }: WebAssembly.Memory): Buffer {
+  let view = views.get(buffer);
+  if (view === undefined) {
+    view = Buffer.from(buffer);
+    views.set(buffer, view);
+  }
+  return view;
+}
+
 /** The NUL-terminated text at `address`. */
 export function textAt(memory: WebAssembly.Memory, address: number): string {
-  const bytes = Buffer.from(memory.buffer);
+  const bytes = bytesOf(memory);
   const end = bytes.indexOf(0, address);
   return bytes.toString('utf8', address, end < 0 ? bytes.length : end);
 }

@@ -2,7 +2,7 @@ import { copyInTurns } from '../../lib/in-turns.ts';
 import { ValueSyntaxError } from '../../values/parse.ts';
 import type { Builtin } from '../builtins/builtin.ts';
 import type { HostOptions, Session } from './context.ts';
-import { createHost, type Host, type ModuleExports, putText, textAt } from './host.ts';
+import { bytesOf, createHost, type Host, type ModuleExports, putText, textAt } from './host.ts';
 import type { MemoryImage } from './image.ts';
 import { GLOBAL_EXPORT, INPUT_EXPORT, MAX_STEPS, STEPS_EXPORT } from './metering.ts';
 import { type CompiledModule, orEngineError, required, start } from './module.ts';
@@ -129,35 +129,39 @@ function instanceOf({ memory, exports, host, options }: Running, loaded: Loaded)
     maxSteps = options.maxSteps,
   ): string {
     host.begin(session);
-    const length = typeof input === 'string' ? Buffer.byteLength(input) : input.length;
-    const lacking = dataHeap + length - memory.buffer.byteLength;
-    if (lacking > 0) {
-      memory.grow(pagesFor(lacking));
-      state.tellOfGrowth();
-    }
-    const bytes = Buffer.from(memory.buffer);
-    if (typeof input === 'string') bytes.write(input, dataHeap);
-    else bytes.set(input, dataHeap);
+    const length = put(input);
     inputAddress.value = 1;
-    // The input's value is made behind its text.
-    const set = textAt(
-      memory,
-      bounded(maxSteps, () => exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1)),
-    );
+    steps.value = maxSteps;
+    let result: number;
+    try {
+      // The input's value is made behind its text.
+      result = exports.opa_eval(0, entrypoint, dataAddress, dataHeap, length, dataHeap + length, 1);
+    } catch (error) {
+      state.restore();
+      throw Number(steps.value) < 0 ? new StepsExhausted(maxSteps) : error;
+    }
+    const set = textAt(memory, result);
     // The module takes text that it cannot read for no input at all.
     if (length > 0 && inputAddress.value === 0) throw new ValueSyntaxError('the input cannot be read', 0);
     // The bindings come as a set. As an array the text is JSON as long as no value in it needs more than JSON has.
     return set === 'set()' ? '[]' : `[${set.slice(1, -1)}]`;
   }
 
-  function bounded(maxSteps: number, step: () => number): number {
-    steps.value = maxSteps;
-    try {
-      return step();
-    } catch (error) {
-      state.restore();
-      throw Number(steps.value) < 0 ? new StepsExhausted(maxSteps) : error;
+  /** Writes the input where the data ends; returns its length, bytes. */
+  function put(input: string | Uint8Array): number {
+    const room = memory.buffer.byteLength - dataHeap;
+    // In UTF-8 a character is three bytes at most; to count them takes as long as to write them.
+    if (input.length * 3 > room) {
+      const lacking = (typeof input === 'string' ? Buffer.byteLength(input) : input.length) - room;
+      if (lacking > 0) {
+        memory.grow(pagesFor(lacking));
+        state.tellOfGrowth();
+      }
     }
+    const bytes = bytesOf(memory);
+    if (typeof input === 'string') return bytes.write(input, dataHeap);
+    bytes.set(input, dataHeap);
+    return input.length;
   }
 
   return {

@@ -212,7 +212,13 @@ function instanceFrom(
   };
 }
 
+const TRUE = Object.freeze([true]);
+const FALSE = Object.freeze([false]);
+
 function readResults(text: string): readonly Json[] {
+  // What most policies say.
+  if (text === '[{"result": true}]') return TRUE;
+  if (text === '[{"result": false}]') return FALSE;
   const parsed = readResultSet(text);
   if (!Array.isArray(parsed)) return [];
   return parsed.map((entry: Json) => (isObject(entry) ? (entry['result'] ?? null) : null));

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { escapeSegment, readOperations } from '../../../src/decisions/mask/operation.ts';
 import { redact } from '../../../src/decisions/redact.ts';
 import type { Json } from '../../../src/model/json.ts';
+import { inputText } from '../records.ts';
 
 type Event = { readonly input?: Json; readonly result?: Json };
 type Left = Event & { readonly erased?: readonly string[]; readonly masked?: readonly string[] };
@@ -12,17 +13,15 @@ function maskedBy(rules: Json, event: Event): Left {
   const operations = readOperations(rules);
   assert.ok(operations !== undefined, 'the rules are odd');
   const parts = { reasons: [], cause: undefined, input: event.input, result: event.result };
-  const [byTree, byText] = [undefined, event.input === undefined ? undefined : JSON.stringify(event.input)].map(
-    (text) => {
-      const { input, text: left, result, erased, masked } = redact({ ...parts, text }, 'masked', operations);
-      const written = { input: left === undefined ? input : JSON.parse(left), result, erased, masked };
-      return JSON.parse(
-        JSON.stringify(written, (key, value) =>
-          ['erased', 'masked'].includes(key) && value.length === 0 ? undefined : value,
-        ),
-      );
-    },
-  );
+  const [byTree, byText] = [undefined, event.input === undefined ? undefined : inputText(event.input)].map((text) => {
+    const { input, text: left, result, erased, masked } = redact({ ...parts, text }, 'masked', operations);
+    const written = { input: left === undefined ? input : JSON.parse(left), result, erased, masked };
+    return JSON.parse(
+      JSON.stringify(written, (key, value) =>
+        ['erased', 'masked'].includes(key) && value.length === 0 ? undefined : value,
+      ),
+    );
+  });
   assert.deepEqual(byTree, byText);
   return byTree;
 }
