@@ -47,21 +47,10 @@ const identification = createIdentify({
 });
 await identification.start();
 const policy = readFileSync(join(root, 'bench/fixtures/verified/policy.rego'), 'utf8');
-const instance = await createWasmInstance(buildModule(policy, folder, [PATH]), '{}', {
-  memoryBytes: 64 * 1_048_576,
-  steps: 30_000_000,
-  builtinMs: 250,
-});
+const limits = { memoryBytes: 64 * 1_048_576, steps: 30_000_000, builtinMs: 250 };
+const instance = await createWasmInstance(buildModule(policy, folder, [PATH]), '{}', limits, PATH);
 const prepared = await prepareSnapshot([{ instance, entrypoints: [PATH] }], PATH);
-const snapshot = {
-  ...prepared,
-  revisions: { bench: '1' },
-  digests: {},
-  reads: {
-    attributes: { request: { http: { path: true, method: true } } },
-    identity: { claims: { roles: true } },
-  } as const,
-};
+const snapshot = { ...prepared, revisions: { bench: '1' }, digests: {} };
 
 const checkWith = (record: (record: DecisionRecord) => void): Check =>
   createCheck({
