@@ -1,5 +1,6 @@
-import { constants, type Http2SecureServer, type Http2Server, type ServerHttp2Session } from 'node:http2';
+import type { Http2SecureServer, Http2Server, ServerHttp2Session } from 'node:http2';
 import { Server as NetServer } from 'node:net';
+import { sendShutdownNotice } from './shutdown-notice.ts';
 
 export type ConnectionsOptions = {
   /** How old a connection may become, ms, give or take a tenth, so that those of one moment do not end in another; 0: as it likes. */
@@ -21,22 +22,25 @@ export type Connections = {
   readonly sendAllAway: (withinMs: number) => Promise<void>;
 };
 
-/** How long clients have to notice the first GOAWAY before calls that they have just sent are cut off. */
-const GOAWAY_NOTICE_MS = 500;
-const LAST_STREAM_ID = 2 ** 31 - 1;
+/** How long clients have to notice before calls that they have just sent are cut off. */
+const NOTICE_MS = 500;
+
+type Carried = 'nothing' | 'other calls' | 'checks';
+
 const JITTER = 0.1;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export function createConnections({ maxAgeMs, graceMs, method }: ConnectionsOptions): Connections {
-  /** Those that were not sent away, and whether they carry checks. */
-  const staying = new Map<ServerHttp2Session, boolean>();
+  /** Those that were not sent away, and what they carry so far. */
+  const staying = new Map<ServerHttp2Session, Carried>();
   const leaving = new Set<ServerHttp2Session>();
   const servers = new Set<Http2Server | Http2SecureServer>();
 
   function opened(session: ServerHttp2Session): void {
-    staying.set(session, false);
+    staying.set(session, 'nothing');
     session.on('stream', (_stream, headers) => {
-      if (headers[':path'] === method && staying.has(session)) staying.set(session, true);
+      if (staying.get(session) === 'checks' || !staying.has(session)) return;
+      staying.set(session, headers[':path'] === method ? 'checks' : 'other calls');
     });
     const lifeMs = Math.min(maxAgeMs * (1 - JITTER + 2 * JITTER * Math.random()), LONGEST_TIMER_MS);
     const age = maxAgeMs === 0 ? undefined : setTimeout(() => sendAway(session), lifeMs).unref();
@@ -47,19 +51,15 @@ export function createConnections({ maxAgeMs, graceMs, method }: ConnectionsOpti
     });
   }
 
-  /** The highest stream id first: a call that crosses this frame on its way is still answered (RFC 9113 section 6.8). */
-  function announce(session: ServerHttp2Session): void {
-    if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID);
-  }
-
   function sendAway(session: ServerHttp2Session): void {
+    const carried = staying.get(session);
     if (!staying.delete(session)) return;
     leaving.add(session);
-    announce(session);
+    sendShutdownNotice(session, carried !== 'nothing');
     setTimeout(() => {
       if (!session.destroyed) session.close();
-    }, GOAWAY_NOTICE_MS).unref();
-    setTimeout(() => session.destroy(), GOAWAY_NOTICE_MS + graceMs).unref();
+    }, NOTICE_MS).unref();
+    setTimeout(() => session.destroy(), NOTICE_MS + graceMs).unref();
   }
 
   return {
@@ -67,10 +67,10 @@ export function createConnections({ maxAgeMs, graceMs, method }: ConnectionsOpti
       servers.add(http2);
       http2.on('session', opened);
     },
-    count: () => [...staying.values()].filter(Boolean).length,
+    count: () => [...staying.values()].filter((carried) => carried === 'checks').length,
     sendOneAway: () => {
-      for (const [session, carries] of staying) {
-        if (!carries) continue;
+      for (const [session, carried] of staying) {
+        if (carried !== 'checks') continue;
         sendAway(session);
         return;
       }
@@ -78,9 +78,9 @@ export function createConnections({ maxAgeMs, graceMs, method }: ConnectionsOpti
     sendAllAway: async (withinMs) => {
       // First, or one that comes instead of another would be cut off without a word. HTTP/2's own `close` ends sessions too.
       for (const server of servers) NetServer.prototype.close.call(server);
-      for (const session of staying.keys()) announce(session);
+      for (const [session, carried] of staying) sendShutdownNotice(session, carried !== 'nothing');
       if (staying.size + leaving.size === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(GOAWAY_NOTICE_MS, withinMs)));
+      await new Promise((resolve) => setTimeout(resolve, Math.min(NOTICE_MS, withinMs)));
     },
   };
 }
