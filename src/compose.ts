@@ -127,6 +127,7 @@ async function startServer(settings: Settings, discovery?: Discovery): Promise<C
     revisions: () => front.pin()?.revisions ?? {},
     isReady: () => !draining && front.isReady(),
     reload: async () => (draining ? [] : reloadAll()),
+    restart: front.restart,
     change: (wanted) => {
       const { commit, abandon } = source.change(wanted);
       return {

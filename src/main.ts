@@ -68,6 +68,7 @@ if (cluster.worker === undefined) {
       ...{ env, stdout, stderr, fork, spawnStore },
       stopRequested: () => stopped,
       onReloadRequested: (reload) => void process.on('SIGHUP', reload),
+      onRestartRequested: (restart) => void process.on('SIGUSR2', restart),
     },
     commands,
   );

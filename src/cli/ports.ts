@@ -18,6 +18,8 @@ export type Io = {
   readonly spawnStore: SpawnStore;
   /** Calls `reload` whenever somebody asks the process to look again at what it was started from. */
   readonly onReloadRequested: (reload: () => void) => void;
+  /** Calls `restart` whenever somebody asks for new workers in the place of those that are there. */
+  readonly onRestartRequested: (restart: () => void) => void;
 };
 
 /** Another process of this program, which serves as it is told. */
@@ -64,6 +66,8 @@ export type Running = {
   readonly isReady: () => boolean;
   /** Looks again, now, at the files that are followed while it runs. Resolves with the names of the parts that did. */
   readonly reload: () => Promise<readonly string[]>;
+  /** Replaces workers one after another. Rejects when one cannot be, and the rest stays. Undefined: there are none. */
+  readonly restart: (() => Promise<void>) | undefined;
   /** Drains and stops; resolves when the last record is written. */
   readonly stop: () => Promise<void>;
 };

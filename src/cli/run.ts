@@ -28,6 +28,7 @@ export async function run(flags: RunFlags, io: Io, startServer: StartServer): Pr
   let running: Running | undefined;
   // From before the start: until then nothing is there that could be old.
   io.onReloadRequested(() => void reload(running, log));
+  io.onRestartRequested(() => void restart(running, log));
   try {
     running = await startServer({
       config: loaded.config,
@@ -66,6 +67,20 @@ async function reload(running: Running | undefined, log: Logger): Promise<void> 
   // What came of it each part says itself.
   if (parts !== undefined)
     log.info({ parts }, parts.length === 0 ? 'nothing to reload' : 'reload: files looked at again');
+}
+
+async function restart(running: Running | undefined, log: Logger): Promise<void> {
+  if (running === undefined) return;
+  if (running.restart === undefined) {
+    log.warn({}, 'there are no workers to restart');
+    return;
+  }
+  try {
+    await running.restart();
+    log.info({}, 'all workers were restarted');
+  } catch (error) {
+    log.error({ cause: messageOf(error) }, 'workers could not be restarted; those that are left go on');
+  }
 }
 
 function describe(running: Running, scheme: 'http' | 'https'): string {

@@ -157,6 +157,7 @@ export async function startDiscovered(settings: Settings, config: DiscoveryConfi
       await bundles.poke();
       return [NAME, ...(await (await follow()).reload())];
     },
+    restart: first.restart && (async () => (await follow()).restart?.()),
     stop: async () => {
       isStopping = true;
       await bundles.stop();

@@ -31,6 +31,8 @@ export type Front = {
   readonly address: () => string;
   /** Tells whoever asks for readiness that this is coming to its end. */
   readonly retire: () => Promise<void> | void;
+  /** Replaces the processes that answer, one after another; undefined: this is the one. */
+  readonly restart: (() => Promise<void>) | undefined;
 };
 
 const identityStatus = (status: object | undefined): object => (status === undefined ? {} : { identity: status });
@@ -53,6 +55,7 @@ export function serveHere(basics: ServingParts): Front {
     listener,
     address: serving.address,
     retire: serving.readinessChanged,
+    restart: undefined,
   };
 }
 
@@ -117,5 +120,6 @@ export function serveInWorkers(basics: ServingParts, { fork, logging }: Pick<Set
     },
     address: () => address,
     retire: group.retire,
+    restart: group.restart,
   };
 }

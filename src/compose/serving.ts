@@ -43,6 +43,7 @@ export type Serving = {
   /** Whether it listens and can decide. */
   readonly isReady: () => boolean;
   readonly readinessChanged: () => void;
+  readonly connections: ExtAuthzServer['connections'];
 };
 
 export function createServing(parts: ServingParts): Serving {
@@ -85,6 +86,11 @@ export function createServing(parts: ServingParts): Serving {
     holder: parts.holder,
   });
   const tls = createTls(config.postern.tls, { log, metrics, clock });
+  const connections = {
+    count: () => server?.connections.count() ?? 0,
+    sendOneAway: () => server?.connections.sendOneAway(),
+  };
+  metrics.observeConnections(parts.worker ?? 1, connections.count);
   const canDecide = (): boolean => !isDraining() && plane.isReady();
   return {
     plane,
@@ -108,6 +114,10 @@ export function createServing(parts: ServingParts): Serving {
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
           reflection: plugin['enable-reflection'],
+          connections: {
+            maxAgeMs: config.postern.connections.max_age_seconds * 1000,
+            graceMs: config.postern.connections.grace_seconds * 1000,
+          },
           tls: tls.extAuthz(),
         });
       },
@@ -116,6 +126,7 @@ export function createServing(parts: ServingParts): Serving {
     address: () => server?.address ?? '',
     isReady: () => server !== undefined && canDecide(),
     readinessChanged,
+    connections,
   };
 }
 

@@ -231,6 +231,16 @@ const postern = section(
       ),
     ),
     store: Type.Optional(store),
+    connections: section(
+      {
+        max_age_seconds: seconds(
+          'How old a connection of Envoy may become, give or take a tenth, before it is asked to open another one; 0: as it likes.',
+          600,
+        ),
+        grace_seconds: seconds('How long calls under way on it may take after that.', 10),
+      },
+      strict,
+    ),
     drain: section(
       {
         delay_seconds: seconds('After SIGTERM, how long to keep serving while readiness is off.', 5),

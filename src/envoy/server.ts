@@ -1,5 +1,4 @@
-import type { Http2SecureServer, ServerHttp2Session } from 'node:http2';
-import { constants } from 'node:http2';
+import type { Http2SecureServer } from 'node:http2';
 import { Server, type ServerUnaryCall, type ServiceDefinition, type sendUnaryData } from '@grpc/grpc-js';
 import type { Answer, Check } from '../check/check.ts';
 import { refuse } from '../check/outcome.ts';
@@ -9,6 +8,7 @@ import type { ServerTls } from '../lib/tls-server.ts';
 import { uuid7 } from '../lib/uuid7.ts';
 import type { RefusalReason } from '../model/reasons.ts';
 import { clearSocketFile, parseAddress } from './address.ts';
+import { type Connections, type ConnectionsOptions, createConnections } from './connections.ts';
 import { createHealth } from './health.ts';
 import { addReflection } from './reflection.ts';
 import { readRequest } from './request.ts';
@@ -26,6 +26,7 @@ export type ServerOptions = {
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
   readonly reflection: boolean;
+  readonly connections: Omit<ConnectionsOptions, 'method'>;
   /** Undefined: without encryption. */
   readonly tls?: ServerTls | undefined;
 };
@@ -34,6 +35,7 @@ export type ExtAuthzServer = {
   /** Where it listens, with the port that was given to it. */
   readonly address: string;
   readonly readinessChanged: () => void;
+  readonly connections: Pick<Connections, 'count' | 'sendOneAway'>;
   /** Asks clients to go elsewhere, finishes what is under way, and after `timeoutMs` cuts what is left. */
   readonly drain: (timeoutMs: number) => Promise<void>;
 };
@@ -41,9 +43,6 @@ export type ExtAuthzServer = {
 const SERVICE = 'envoy.service.auth.v3.Authorization';
 const CHECK = `/${SERVICE}/Check`;
 const DEADLINE_MARGIN_MS = 10;
-/** How long clients have to notice the first GOAWAY before calls that they have just sent are cut off. */
-const GOAWAY_NOTICE_MS = 500;
-const LAST_STREAM_ID = 2 ** 31 - 1;
 
 const bytes = (value: Buffer): Buffer => value;
 const raw = {
@@ -88,13 +87,10 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   server.addService(healthService, { ...health.handlers });
   if (options.reflection) await addReflection(server);
   if (socketFile !== undefined) await clearSocketFile(socketFile);
-  const sessions = new Set<ServerHttp2Session>();
+  const connections = createConnections({ ...options.connections, method: CHECK });
   beforeListening(server, (http2) => {
     options.tls?.guard(http2 as Http2SecureServer);
-    http2.on('session', (session) => {
-      sessions.add(session);
-      session.once('close', () => sessions.delete(session));
-    });
+    connections.watch(http2);
     guardStreams(http2, {
       nowMs: options.clock.monotonicMs,
       marginMs: DEADLINE_MARGIN_MS,
@@ -111,9 +107,10 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   return {
     address: socketFile === undefined ? target.replace(/:[0-9]+$/, `:${port}`) : options.address,
     readinessChanged: health.changed,
+    connections,
     drain: (timeoutMs) => {
       health.stop();
-      return drain(server, sessions, timeoutMs);
+      return drain(server, connections, timeoutMs);
     },
   };
 }
@@ -153,12 +150,8 @@ function read(request: Buffer): Request {
   }
 }
 
-async function drain(server: Server, sessions: ReadonlySet<ServerHttp2Session>, timeoutMs: number): Promise<void> {
-  // The highest stream id first: a call that crosses this frame on its way is still answered (RFC 9113 section 6.8).
-  for (const session of sessions) {
-    if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID);
-  }
-  await new Promise((resolve) => setTimeout(resolve, Math.min(GOAWAY_NOTICE_MS, timeoutMs)));
+async function drain(server: Server, connections: Connections, timeoutMs: number): Promise<void> {
+  await connections.sendAllAway(timeoutMs);
   await new Promise<void>((resolve) => {
     const cut = setTimeout(() => {
       server.forceShutdown();

@@ -73,6 +73,8 @@ export type Metrics = StatusMetrics &
     readonly geoipLoaded: (file: string, builtMs: number) => void;
     readonly geoipReloadFailed: (file: string) => void;
     readonly geoipLookupFailed: (file: string) => void;
+    /** How many connections of this worker carry checks. */
+    readonly observeConnections: (worker: number, count: () => number) => void;
     /** Values read at scrape time. */
     readonly observe: (sources: Observed) => void;
     readonly contentType: string;
@@ -244,6 +246,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
       gaugesOf('postern_jwks_age_seconds', keys, ['issuer'], () =>
         keyAges().map(([issuer, seconds]) => [{ issuer }, seconds]),
       );
+    },
+    observeConnections: (worker, count) => {
+      const help =
+        'Connections that carry checks, by worker; those of probes, and those that were sent away, are left out.';
+      gaugesOf('postern_connections', help, ['worker'], () => [[{ worker: String(worker) }, count()]]);
     },
     contentType: registry.contentType,
     expose: async () => {

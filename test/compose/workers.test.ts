@@ -16,6 +16,8 @@ type Fake = {
   readonly calls: string[];
   readonly killed: () => boolean;
   readonly beat: () => void;
+  /** From now on it says that it has so many. */
+  readonly connect: (connections: number) => void;
   /** From now on it hangs. */
   readonly silence: () => void;
   /** Ends; the system tells of the end of the process and of its pipe in any order. */
@@ -53,16 +55,19 @@ function pipePair(): { readonly ours: Pipe; readonly theirs: Pipe; readonly clos
 function fakeWorker(behaviour: Behaviour): { readonly fake: Fake; readonly process: WorkerProcess } {
   const { ours, theirs, close } = pipePair();
   const calls: string[] = [];
-  let [killed, silent] = [false, false];
+  let [killed, silent, connections] = [false, false, 0];
   const { promise: exited, resolve: exit } = Promise.withResolvers<string>();
   const does: Behaviour = {
     listen: () => '127.0.0.1:9191',
     metrics: () => [],
-    stop: () => void setImmediate(() => die()),
+    stop: () => {
+      setImmediate(() => die());
+      return [];
+    },
     ...behaviour,
   };
   const names = ['start', 'receive', 'receivePart', 'prepare', 'commit', 'abandon', 'setStale', 'keysChanged'];
-  const handlers = [...names, 'listen', 'metrics', 'reload', 'retire', 'stop'].map((name) => [
+  const handlers = [...names, 'listen', 'metrics', 'reload', 'sendOneAway', 'retire', 'stop'].map((name) => [
     name,
     (argument: never) => {
       calls.push(name);
@@ -80,7 +85,10 @@ function fakeWorker(behaviour: Behaviour): { readonly fake: Fake; readonly proce
       calls,
       killed: () => killed,
       beat: () => {
-        if (!silent) primary.call('beat', { ready: true }).catch(() => {});
+        if (!silent) primary.call('beat', { ready: true, connections }).catch(() => {});
+      },
+      connect: (count) => {
+        connections = count;
       },
       silence: () => {
         silent = true;

@@ -144,7 +144,7 @@ describe('several workers', () => {
     running = false;
     await Promise.all(load);
     assert.deepEqual([...answers.keys()], [200]);
-    assert.equal(await envoy.stat('cluster.postern.ext_authz.error'), 0);
+    assert.equal(await envoy.stat('cluster.upstream.ext_authz.error'), 0);
   });
 });
 

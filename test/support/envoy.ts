@@ -19,6 +19,10 @@ export type EnvoyOptions = {
   /** Check the servers' gRPC health, so that one that drains is left out. */
   readonly healthChecks?: boolean;
   readonly rawHeaders?: boolean;
+  /** Worker threads, each with a connection of its own to each server; 1 unless told otherwise. */
+  readonly concurrency?: number;
+  /** More of the ext_authz cluster. */
+  readonly cluster?: object;
   /** HTTP filters in front of ext_authz, and of which namespaces it sends the metadata along. */
   readonly filters?: readonly object[];
   readonly metadataNamespaces?: readonly string[];
@@ -181,6 +185,7 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
           ...http2,
           ...(options.healthChecks ? grpcHealth : {}),
           ...(options.tls === undefined ? {} : transport(options.tls)),
+          ...options.cluster,
         }),
       ],
     },
@@ -194,7 +199,7 @@ export async function startEnvoy(context: Scope | undefined, options: EnvoyOptio
   const log = join(options.folder, `envoy-${port}.log`);
   writeFileSync(file, stringify(envoyConfig(options, port, adminPort, log)));
   const child = startProcess(context, tool('envoy'), [
-    ...['-c', file, '--concurrency', '1', '-l', 'warning', '--disable-hot-restart'],
+    ...['-c', file, '--concurrency', String(options.concurrency ?? 1), '-l', 'warning', '--disable-hot-restart'],
   ]);
   const admin = `http://127.0.0.1:${adminPort}`;
   await Promise.race([

@@ -8,6 +8,7 @@ import { createOneByOne } from '../../lib/one-by-one.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { type MetricValues, totalsOf } from '../../telemetry/metrics.ts';
 import type { PreparePolicy } from '../policy-holder.ts';
+import { createEvenOut } from './even-out.ts';
 import { createMember, type Member } from './member.ts';
 import { BEAT_EVERY_MS, type PrimaryFunctions, type WorkerSettings } from './protocol.ts';
 
@@ -38,6 +39,8 @@ export type WorkerGroup = {
   /** Of every worker, those that were lost included. */
   readonly metrics: () => Promise<readonly (readonly MetricValues[])[]>;
   readonly reload: () => Promise<void>;
+  /** Replaces all, one after another; each goes when another one has taken its place. Rejects, and leaves the rest, when one cannot. */
+  readonly restart: () => Promise<void>;
   readonly setStale: (stale: boolean) => void;
   readonly keysChanged: (issuer: string, state: KeyState) => void;
   readonly retire: () => Promise<void>;
@@ -52,13 +55,19 @@ const RESTART_BASE_MS = 100;
 const RESTART_CAP_MS = 10_000;
 /** Who lived so long did not die of its start, ms. */
 const HEALTHY_MS = 30_000;
+/** For so long one that takes another's place may take to be ready, ms. */
+const READY_MS = 30_000;
 
 export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
   const { count, clock, log, settings } = parts;
   const members = new Map<number, Member>();
   /** Processes that are not up to date yet, and answer nobody. */
   const joining = new Set<Member>();
+  /** Processes that another one has taken the place of, and that finish what is under way. */
+  const leaving = new Set<Member>();
   const deaths = new Map<number, number>();
+  /** Numbers of workers that were lost, until another one has them. */
+  const vacant = new Set<number>();
   let lostMetrics: readonly MetricValues[] = [];
   let active: { readonly id: number; readonly policy: Policy } | undefined;
   let address: string | undefined;
@@ -67,11 +76,13 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
   let lastId = 0;
   /** A worker joins between two activations: during one, it would miss a half. */
   const inTurn = createOneByOne();
-  const all = <T>(task: (member: Member) => Promise<T>): Promise<readonly T[]> =>
-    Promise.all([...members.values()].map(task));
-  const everybody = (): readonly Member[] => [...members.values(), ...joining];
+  const oneSum = createOneByOne();
+  const all = <T>(task: (member: Member) => Promise<T>): Promise<readonly T[]> => Promise.all(serving().map(task));
+  const serving = (): readonly Member[] => [...members.values(), ...leaving];
+  const everybody = (): readonly Member[] => [...serving(), ...joining];
+  const drainMs = settings.config.postern.drain.timeout_seconds * 1000;
 
-  async function bringUp(worker: number): Promise<void> {
+  async function bringUp(worker: number): Promise<Member> {
     const member = createMember({ ...parts, worker });
     joining.add(member);
     void member.exited.then((how) => lost(member, how));
@@ -87,6 +98,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       await tell();
       if (member.isGone() || stopping) throw new Error('it ended');
       members.set(worker, member);
+      return member;
     } catch (error) {
       if (!stopping) member.kill();
       throw error;
@@ -116,18 +128,28 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     if (stopping) return;
     parts.onLost();
     parts.onChanged();
-    void totalsOf([lostMetrics, member.lastMetrics()]).then((totals) => (lostMetrics = totals));
+    void keepMetrics(member.lastMetrics());
     log.error({ worker, pid, how }, 'a worker was lost; another one takes its place');
     if (clock.monotonicMs() - bornMs > HEALTHY_MS) deaths.delete(worker);
     replace(worker);
   }
 
+  const keepMetrics = (values: readonly MetricValues[]): Promise<void> =>
+    oneSum(async () => {
+      lostMetrics = await totalsOf([lostMetrics, values]);
+    });
+
   function replace(worker: number): void {
+    vacant.add(worker);
     const before = deaths.get(worker) ?? 0;
     deaths.set(worker, before + 1);
     const again = async (): Promise<void> => {
       try {
-        await inTurn(async () => (stopping ? undefined : bringUp(worker)));
+        await inTurn(async () => {
+          vacant.delete(worker);
+          // One that was to take its place anyway may have done so.
+          if (!stopping && members.size < count) await bringUp(worker);
+        });
       } catch (error) {
         if (stopping) return;
         log.error({ worker, cause: messageOf(error) }, 'a worker could not be replaced; it is tried again');
@@ -137,6 +159,48 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     const delayMs = before === 0 ? 0 : backoffMs(before - 1, RESTART_BASE_MS, RESTART_CAP_MS, Math.random);
     setTimeout(() => void again(), delayMs).unref();
   }
+
+  async function restart(): Promise<void> {
+    for (const old of [...members.values()]) await inTurn(() => succeed(old));
+  }
+
+  /** Another one takes its place first, so that there is no moment with fewer. */
+  async function succeed(old: Member): Promise<void> {
+    // One that died meanwhile was replaced.
+    if (stopping || members.get(old.worker) !== old) return;
+    const successor = await bringUp(freeNumber());
+    try {
+      await untilReady(successor, old);
+    } catch (error) {
+      members.delete(successor.worker);
+      successor.kill();
+      throw error;
+    }
+    if (stopping || members.get(old.worker) !== old) return;
+    members.delete(old.worker);
+    leaving.add(old);
+    log.info({ worker: old.worker, pid: old.pid, by: successor.worker }, 'a worker is replaced, as it was asked for');
+    await keepMetrics(await old.stop(drainMs));
+    leaving.delete(old);
+  }
+
+  /** As ready as the one before: no new one can do more. */
+  async function untilReady(successor: Member, old: Member): Promise<void> {
+    const untilMs = clock.monotonicMs() + READY_MS;
+    while (!stopping && old.isReady() && !successor.isReady()) {
+      if (successor.isGone() || clock.monotonicMs() > untilMs) throw new Error('a new worker does not become ready');
+      await new Promise((resolve) => setTimeout(resolve, BEAT_EVERY_MS));
+    }
+  }
+
+  /** Two that are there at the same time must not write to the same file. */
+  function freeNumber(): number {
+    let worker = 1;
+    while (members.has(worker) || vacant.has(worker)) worker++;
+    return worker;
+  }
+
+  const evenOut = createEvenOut(clock);
 
   let watchedMs = clock.monotonicMs();
   const watch = setInterval(() => {
@@ -150,6 +214,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       log.error({ worker, pid }, 'a worker hangs and is ended');
       kill();
     }
+    evenOut(members.values());
   }, WATCH_EVERY_MS);
   watch.unref();
 
@@ -191,8 +256,8 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
   async function stop(): Promise<void> {
     stopping = true;
     clearInterval(watch);
-    const drainMs = settings.config.postern.drain.timeout_seconds * 1000;
-    await Promise.all(everybody().map((member) => member.stop(drainMs)));
+    const [last, others] = [[...leaving], [...members.values(), ...joining]];
+    await Promise.all([...last.map(({ exited }) => exited), ...others.map((member) => member.stop(drainMs))]);
   }
 
   return {
@@ -203,7 +268,7 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
       }),
     listen: () =>
       inTurn(async () => {
-        const addresses = await all((member) => member.listen());
+        const addresses = await Promise.all([...members.values()].map((member) => member.listen()));
         address = addresses[0] ?? '';
         return address;
       }),
@@ -221,11 +286,12 @@ export function createWorkerGroup(parts: WorkerGroupParts): WorkerGroup {
     },
     setStale: (stale) => {
       isStale = stale;
-      for (const member of members.values()) void member.setStale(stale);
+      for (const member of serving()) void member.setStale(stale);
     },
     keysChanged: (issuer, state) => {
       for (const { call } of everybody()) call('keysChanged', { issuer, state }).catch(() => {});
     },
+    restart,
     retire: async () => {
       isRetired = true;
       await all((member) => member.retire());

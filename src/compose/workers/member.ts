@@ -25,12 +25,14 @@ export type Member = {
   readonly setStale: (stale: boolean) => Promise<void>;
   /** Never rejects: readiness that is not taken back does less harm than a stop that never comes. */
   readonly retire: () => Promise<void>;
-  /** Resolves when it has ended; it is ended when it takes longer than `drainMs` and a margin. */
-  readonly stop: (drainMs: number) => Promise<void>;
+  /** Resolves when it has ended, with its last metrics; it is ended when it takes longer than `drainMs` and a margin. */
+  readonly stop: (drainMs: number) => Promise<readonly MetricValues[]>;
   /** Of now, or the last ones when it does not answer soon. */
   readonly metrics: () => Promise<readonly MetricValues[]>;
   readonly lastMetrics: () => readonly MetricValues[];
   readonly isReady: () => boolean;
+  /** How many of its connections carried checks when it last said so. */
+  readonly connections: () => number;
   readonly revisions: () => Policy['revisions'];
   /** For how long it should have said something and has not, ms; 0 or less: not at all. */
   readonly overdueMs: () => number;
@@ -64,6 +66,7 @@ export function createMember({ worker, fork, clock, keys, onChanged }: MemberPar
   const child = fork();
   const bornMs = clock.monotonicMs();
   let [ready, isGone] = [false, false];
+  let connections = 0;
   let beatMs: number | undefined;
   let revisions: Policy['revisions'] = {};
   let lastMetrics: readonly MetricValues[] = [];
@@ -76,6 +79,7 @@ export function createMember({ worker, fork, clock, keys, onChanged }: MemberPar
     ...keys,
     beat: (state) => {
       beatMs = clock.monotonicMs();
+      connections = state.connections;
       if (state.ready === ready) return;
       ready = state.ready;
       onChanged();
@@ -101,9 +105,10 @@ export function createMember({ worker, fork, clock, keys, onChanged }: MemberPar
     stop: async (drainMs) => {
       const ms = drainMs + STOP_MARGIN_MS;
       const timer = setTimeout(kill, ms);
-      await call('stop', undefined, ms).catch(() => {});
+      lastMetrics = await call('stop', undefined, ms).catch(() => lastMetrics);
       await exited;
       clearTimeout(timer);
+      return lastMetrics;
     },
     metrics: async () => {
       // Better a little old than gone, which would look like a restart.
@@ -112,6 +117,7 @@ export function createMember({ worker, fork, clock, keys, onChanged }: MemberPar
     },
     lastMetrics: () => lastMetrics,
     isReady: () => ready,
+    connections: () => connections,
     revisions: () => revisions,
     overdueMs: () =>
       beatMs === undefined ? clock.monotonicMs() - bornMs - BIRTH_MS : clock.monotonicMs() - beatMs - SILENCE_MS,

@@ -43,15 +43,17 @@ export type WorkerFunctions = {
   readonly listen: (nothing: undefined) => Promise<string>;
   readonly metrics: (nothing: undefined) => Promise<readonly MetricValues[]>;
   readonly reload: (nothing: undefined) => Promise<void>;
+  /** Has the client of one connection open another one. */
+  readonly sendOneAway: (nothing: undefined) => void;
   /** Is not ready any more, and goes on answering. */
   readonly retire: (nothing: undefined) => void;
-  /** Finishes what is under way, and everything else. */
-  readonly stop: (nothing: undefined) => Promise<void>;
+  /** Finishes what is under way, and everything else. Resolves with what was counted until then. */
+  readonly stop: (nothing: undefined) => Promise<readonly MetricValues[]>;
 };
 
 export type PrimaryFunctions = {
   /** Sent again and again; a worker that falls silent is replaced. */
-  readonly beat: (state: { readonly ready: boolean }) => void;
+  readonly beat: (state: { readonly ready: boolean; readonly connections: number }) => void;
   readonly keyStateOf: (issuer: string) => KeyState;
   readonly lookForKey: (key: {
     readonly issuer: string;

@@ -57,11 +57,14 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
       reload: async () => {
         await worker().reload();
       },
+      sendOneAway: () => worker().serving.connections.sendOneAway(),
       retire: () => worker().retire(),
       stop: async () => {
         await running?.stop();
+        const values = await running?.metrics.values();
         // Behind the answer to this call.
         setImmediate(resolve);
+        return values ?? [];
       },
     };
     const primary = createChannel<PrimaryFunctions>(pipe, functions);
@@ -72,7 +75,8 @@ export function runWorker(pipe: Pipe, io: Io): Promise<void> {
     };
     setInterval(() => {
       // Whoever does not hear it any more has gone, and takes this process along.
-      primary.call('beat', { ready: running?.serving.isReady() ?? false }).catch(() => {});
+      const [ready, connections] = [running?.serving.isReady(), running?.serving.connections.count()];
+      primary.call('beat', { ready: ready ?? false, connections: connections ?? 0 }).catch(() => {});
     }, BEAT_EVERY_MS).unref();
   });
 }
