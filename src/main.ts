@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { SpawnStore, WorkerProcess } from './cli/ports.ts';
 import { runProgram } from './cli/program.ts';
 import { commands, runWorker } from './compose.ts';
+import { closeWhatIsNotTaken } from './lib/handed-connections.ts';
 
 /** One promise, so that a signal that comes before anybody waits for it is not lost. */
 const stopped = new Promise<string>((resolve) => {
@@ -22,6 +23,7 @@ function fork(): WorkerProcess {
   const worker = cluster.fork();
   // Something was sent to one that had just died, perhaps by Node itself; without a listener this process would end of it.
   worker.on('error', () => {});
+  closeWhatIsNotTaken(worker.process);
   return processOf(worker.process, pipeTo(worker));
 }
 

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { ask, type Envoy, startEnvoy, startUpstream } from '../support/envoy.ts';
 import { eventually } from '../support/process.ts';
@@ -109,6 +111,23 @@ describe('the connections of Envoy', () => {
     assert.deepEqual([...(await load.stop()).keys()], [200]);
     assert.equal(await envoy.stat('cluster.upstream.ext_authz.error'), 0);
   });
+});
+
+test('a connection that was given to a worker which died before it took it is closed', async (context) => {
+  const folder = scratchFolder(context);
+  const args = ['-b', buildPolicy(policy, folder)];
+  const server = await startPostern(context, { args, config: { postern: { workers: WORKERS } }, folder });
+  const [victim] = await allReady(server);
+  const { hostname, port } = new URL(`http://${server.grpc}`);
+  process.kill(victim?.pid ?? 0, 'SIGSTOP');
+  const sockets = Array.from({ length: 2 * WORKERS }, () => connect(Number(port), hostname));
+  context.after(() => sockets.forEach((socket) => void socket.destroy()));
+  const closed = sockets.map((socket) => once(socket, 'close'));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  // The others are with the one that lives, which says so.
+  await eventually(async () => (sockets.filter(({ bytesRead }) => bytesRead > 0).length >= WORKERS ? true : undefined));
+  process.kill(victim?.pid ?? 0, 'SIGKILL');
+  await Promise.race(closed);
 });
 
 describe('a restart with no failed request', () => {
