@@ -64,7 +64,7 @@ function startLoad(envoy: Envoy): { readonly stop: () => Promise<ReadonlyMap<num
   };
 }
 
-async function setUp(context: Scope, postern: Tree, concurrency: number, replicas = 1) {
+async function setUp(context: Scope, postern: Tree, concurrency: number, replicas = 1, streams?: number) {
   const folder = scratchFolder(context);
   const args = ['-b', buildPolicy(policy, folder)];
   const servers = await Promise.all(
@@ -76,6 +76,7 @@ async function setUp(context: Scope, postern: Tree, concurrency: number, replica
   const addresses = servers.map(({ grpc }) => grpc);
   const envoy = await startEnvoy(context, {
     ...{ folder, servers: addresses, upstream: upstream.address, healthChecks: true, concurrency },
+    ...(streams === undefined ? {} : { maxConcurrentStreams: streams }),
   });
   return { server, servers, envoy };
 }
@@ -103,6 +104,17 @@ describe('the connections of Envoy', () => {
       assert.deepEqual([...(await second.stop()).keys()], [200]);
     });
   }
+
+  test('are more than one for each of its threads when its cluster lets each carry few streams', async (context) => {
+    const { server, envoy } = await setUp(context, { workers: WORKERS }, 1, 1, LANES / 4);
+    const load = startLoad(envoy);
+    const spread = await eventually(async () => {
+      const counts = await spreadOf(server);
+      return counts.length === WORKERS && counts.every((count) => count > 0) ? counts : undefined;
+    });
+    assert.ok(spread.reduce((sum, count) => sum + count) <= 4);
+    assert.deepEqual([...(await load.stop()).keys()], [200]);
+  });
 
   test('are opened anew when they are old, with no failed request', async (context) => {
     const { envoy } = await setUp(context, { connections: { max_age_seconds: 1, grace_seconds: 5 } }, 2);

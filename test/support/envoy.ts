@@ -21,6 +21,8 @@ export type EnvoyOptions = {
   readonly rawHeaders?: boolean;
   /** Worker threads, each with a connection of its own to each server; 1 unless told otherwise. */
   readonly concurrency?: number;
+  /** How many calls each connection to the servers may carry at a time; as many as the server lets unless told otherwise. */
+  readonly maxConcurrentStreams?: number;
   /** More of the ext_authz cluster. */
   readonly cluster?: object;
   /** HTTP filters in front of ext_authz, and of which namespaces it sends the metadata along. */
@@ -63,14 +65,14 @@ function cluster(name: string, servers: readonly string[], extra: object): objec
   };
 }
 
-const http2 = {
+const http2 = (options: object): object => ({
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-      explicit_http_config: { http2_protocol_options: {} },
+      explicit_http_config: { http2_protocol_options: options },
     },
   },
-};
+});
 const grpcHealth = {
   health_checks: [
     {
@@ -182,7 +184,9 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
       clusters: [
         cluster('upstream', [options.upstream], {}),
         cluster('postern', options.servers, {
-          ...http2,
+          ...http2(
+            options.maxConcurrentStreams === undefined ? {} : { max_concurrent_streams: options.maxConcurrentStreams },
+          ),
           ...(options.healthChecks ? grpcHealth : {}),
           ...(options.tls === undefined ? {} : transport(options.tls)),
           ...options.cluster,
