@@ -6,7 +6,7 @@ import { readAndMerge } from './read.ts';
 import type { ReaderAnswer, ReadTask } from './reader.ts';
 import { ArchiveError } from './tar.ts';
 
-const NICE = 10;
+const NICE = 19;
 
 /** Buffers come out of a message as plain arrays of bytes. */
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
