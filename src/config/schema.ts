@@ -162,6 +162,29 @@ const postern = section(
       },
       strict,
     ),
+    limits: section(
+      {
+        overload: section(
+          {
+            max_delay_ms: Type.Number({
+              description:
+                'Longest wait, ms, that a call is let in for; one that would wait longer is answered 503 at once. Four times as long while the event loop is less busy than `utilization` says.',
+              default: 25,
+              minimum: 1,
+              maximum: 60_000,
+            }),
+            utilization: Type.Number({
+              description: 'Share of the last half second, 0 to 1, that the event loop must have been busy for that.',
+              default: 0.95,
+              minimum: 0,
+              maximum: 1,
+            }),
+          },
+          strict,
+        ),
+      },
+      strict,
+    ),
     s3: section(
       {
         endpoint: Type.Optional(

@@ -1,0 +1,26 @@
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import type { Config } from '../config/schema.ts';
+import type { Clock } from '../lib/clock.ts';
+import { type Admission, createAdmission } from '../limits/admission.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+type Parts = { readonly clock: Clock; readonly metrics: Metrics };
+
+/** Who is let in, by how this process's event loop is doing. */
+export function createOverloadAdmission({ postern }: Config, { clock, metrics }: Parts): Admission {
+  let before: EventLoopUtilization = performance.eventLoopUtilization();
+  return createAdmission({
+    clock,
+    maxDelayMs: postern.limits.overload.max_delay_ms,
+    utilization: postern.limits.overload.utilization,
+    busyShare: () => {
+      const now = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(now, before);
+      before = now;
+      return utilization;
+    },
+    maxWaiting: postern.evaluation.max_in_flight,
+    whenRead: (run) => void setImmediate(run),
+    onServed: metrics.waited,
+  });
+}
