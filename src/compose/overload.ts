@@ -21,6 +21,7 @@ export function createOverloadAdmission({ postern }: Config, { clock, metrics }:
     },
     maxWaiting: postern.evaluation.max_in_flight,
     whenRead: (run) => void setImmediate(run),
+    soon: (run) => process.nextTick(run),
     onServed: metrics.waited,
   });
 }

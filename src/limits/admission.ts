@@ -20,6 +20,8 @@ export type AdmissionOptions = {
   readonly maxWaiting: number;
   /** Runs something when all that has come in is read, and may be asked again from there: `setImmediate`. */
   readonly whenRead: (run: () => void) => void;
+  /** Runs something when what was left to do before is done: `process.nextTick`. */
+  readonly soon: (run: () => void) => void;
   /** A call's turn has come; how long ago the event loop turned to what it came with, ms. */
   readonly onServed: (delayMs: number) => void;
 };
@@ -57,10 +59,12 @@ export function createAdmission(options: AdmissionOptions): Admission {
   let recent: Announced = { unread: 0 };
   let earlier: Announced = { unread: 0 };
   let recentSinceMs = 0;
-  /** Of this turn of the event loop: since when, until when calls were served at once, and how many were served. */
+  /** Of this turn of the event loop: since when, until when calls were served at once, since when all is read. */
   let isTurn = false;
   let sinceMs = 0;
   let inlineMs = 0;
+  let readMs = 0;
+  let untilMs = 0;
   let served = 0;
 
   function begin(atMs: number): void {
@@ -71,32 +75,39 @@ export function createAdmission(options: AdmissionOptions): Admission {
       recent = { unread: 0 };
       recentSinceMs = atMs;
     }
-    options.whenRead(end);
+    options.whenRead(turn);
   }
 
-  /** Serves some of those who wait; what has come in meanwhile is read before the others are. */
-  function end(): void {
-    const readMs = nowMs();
-    const untilMs = readMs + Math.max(SLICE_MS, (readMs - inlineMs) * SERVING_RATIO);
-    let atMs = readMs;
-    for (let next = waiting.take(); next !== undefined; next = atMs < untilMs ? waiting.take() : undefined) {
-      waitingBytes -= next.bytes;
-      served++;
-      options.onServed(atMs - next.sinceMs);
-      next.work();
-      atMs = nowMs();
-    }
-    pace.turned(atMs, atMs - sinceMs, served);
+  /** All is read: now those who wait have their time; what has come in meanwhile is read before the others are served. */
+  function turn(): void {
+    readMs = nowMs();
+    untilMs = readMs + Math.max(SLICE_MS, (readMs - inlineMs) * SERVING_RATIO);
     served = 0;
-    isTurn = false;
-    if (waiting.size() > 0) begin(atMs);
+    serveNext(readMs);
+  }
+
+  function serveNext(atMs: number): void {
+    const next = atMs < untilMs ? waiting.take() : undefined;
+    if (next === undefined) {
+      pace.served(atMs, atMs - readMs, served);
+      isTurn = false;
+      if (waiting.size() > 0) begin(atMs);
+      return;
+    }
+    // What the work leaves to do for later is done before the next one's turn, so that it counts.
+    options.soon(() => serveNext(nowMs()));
+    waitingBytes -= next.bytes;
+    served++;
+    options.onServed(atMs - next.sinceMs);
+    next.work();
   }
 
   return {
     announce: () => {
       if (!isTurn) begin(nowMs());
       const ahead = waiting.size() + recent.unread + earlier.unread;
-      if (ahead * pace.perCallMs() > options.maxDelayMs * (pace.isSaturated() ? 1 : BURST)) return undefined;
+      const delayMs = ahead * pace.perCallMs() * (1 + 1 / SERVING_RATIO);
+      if (delayMs > options.maxDelayMs * (pace.isSaturated() ? 1 : BURST)) return undefined;
       recent.unread++;
       return recent;
     },
@@ -105,7 +116,6 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (!isTurn) begin(atMs);
       if (waiting.size() === 0 && atMs - sinceMs < INLINE_MS) {
         inlineMs = atMs;
-        served++;
         options.onServed(atMs - sinceMs);
         work();
         return true;

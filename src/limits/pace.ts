@@ -1,8 +1,8 @@
 /** How fast calls are served, and whether that is as fast as it goes. */
 export type Pace = {
-  /** A turn of the event loop is over: it took `tookMs` and served so many calls. */
-  readonly turned: (atMs: number, tookMs: number, served: number) => void;
-  /** Time from one call that is served to the next under load, ms; what is refused meanwhile is in it. */
+  /** So many calls that had waited were served in this time, without what was read or refused meanwhile. */
+  readonly served: (atMs: number, tookMs: number, count: number) => void;
+  /** What a call takes, ms. */
   readonly perCallMs: () => number;
   readonly isSaturated: () => boolean;
 };
@@ -17,7 +17,7 @@ export type PaceOptions = {
 const FIRST_GUESS_MS = 0.1;
 /** About so many calls decide what the pace is. */
 const REMEMBERED = 50;
-/** A turn counts as this many times what is usual at most: where it was held up, its calls were not what took long. */
+/** A sample counts as this many times what is usual at most: where the event loop was held up, the calls were not what took long. */
 const MOST = 4;
 /** A shorter time says little about utilization: one collection of garbage may fill it, ms. */
 const LOOK_EVERY_MS = 500;
@@ -27,10 +27,10 @@ export function createPace({ utilization, busyShare }: PaceOptions): Pace {
   let isSaturated = false;
   let lookedMs = Number.NEGATIVE_INFINITY;
   return {
-    turned: (atMs, tookMs, served) => {
-      if (served > 0) {
-        const each = Math.min(tookMs / served, perCallMs * MOST);
-        perCallMs += (each - perCallMs) * Math.min(1, served / REMEMBERED);
+    served: (atMs, tookMs, count) => {
+      if (count > 0) {
+        const each = Math.min(tookMs / count, perCallMs * MOST);
+        perCallMs += (each - perCallMs) * Math.min(1, count / REMEMBERED);
       }
       if (atMs - lookedMs < LOOK_EVERY_MS) return;
       lookedMs = atMs;
