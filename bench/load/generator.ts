@@ -30,6 +30,8 @@ export type GeneratorReport = {
   /** Times, ms. */
   readonly allowedMs: readonly number[];
   readonly refusedMs: readonly number[];
+  /** How late calls were sent, ms: so much of all times is this process's own. */
+  readonly lateMs: readonly number[];
   /** When the last call was due that was not allowed, since the start; 0: all were. */
   readonly lastDeniedMs: number;
 };
@@ -57,6 +59,7 @@ async function generate({
   const counts = { asked: 0, allowed: 0, refused: 0, timedOut: 0, lost: 0, heldBack: 0, wrong: 0 };
   const allowedMs: number[] = [];
   const refusedMs: number[] = [];
+  const lateMs: number[] = [];
   const dueMs: number[] = [];
   let isOver = false;
   let lastDeniedMs = 0;
@@ -66,6 +69,7 @@ async function generate({
   function ask(client: LeanClient, due: number): void {
     const tag = dueMs.push(due) - 1;
     counts.asked++;
+    lateMs.push(performance.now() - due);
     const isTooMuch = clients.reduce((sum, each) => sum + each.open(), 0) >= MOST_OPEN;
     if (isTooMuch || !client.send(checks[tag % checks.length] as FramedCheck, tag)) counts.heldBack++;
   }
@@ -148,7 +152,7 @@ async function generate({
     counts.timedOut += client.open();
     client.close();
   }
-  return { ...counts, allowedMs, refusedMs, lastDeniedMs };
+  return { ...counts, allowedMs, refusedMs, lateMs, lastDeniedMs };
 }
 
 process.once('message', (task: GeneratorTask) => {

@@ -71,7 +71,12 @@ try {
   for (const turns of WORK) {
     const bundle = buildPolicy(policyOf(turns), folder, `turns-${turns}`);
     const config = { postern: { workers: WORKERS, identity, limits: { overload }, evaluation: { budget_ms: 50 } } };
-    const server = await startPostern(scope, { folder, args: ['--bundle', bundle], config });
+    const server = await startPostern(scope, {
+      folder,
+      args: ['--bundle', bundle],
+      config,
+      ...(process.env['PROF'] ? { env: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${process.env['PROF']}` } } : {}),
+    });
     const base = {
       address: server.grpc,
       requests: requests.map((request) => request.toString('base64')),
@@ -86,11 +91,27 @@ try {
         ),
       );
     await closed(WARM_UP_MS);
+    const decided = async (): Promise<{ a: number; o: number; e: number }> => {
+      const text = await (await fetch(`http://${server.diagnostic}/metrics`)).text();
+      const of = (r: string): number => Number(new RegExp(`reason="${r}"\\} (\\d+)`).exec(text)?.[1] ?? 0);
+      return { a: of('policy_allowed'), o: of('overloaded'), e: of('deadline_expired') };
+    };
+    const cpu0 = cpuMicros(server.process.pid ?? 0);
     const alone = await closed(MS / 2);
+    const aloneCpu = (cpuMicros(server.process.pid ?? 0) - cpu0) / 1e6;
+    const d0 = await decided();
     const most = (alone.allowed / MS) * 2000;
     const cpu = cpuMicros(server.process.pid ?? 0);
     const flood = await open(most * TIMES, MS);
     const busy = (cpuMicros(server.process.pid ?? 0) - cpu) / MS / 1000;
+    const d1 = await decided();
+    out(
+      `closed per CPU s ${(alone.allowed / aloneCpu).toFixed(0)}; flood per CPU s: allowed ${(((d1.a - d0.a) / busy / MS) * 1000).toFixed(0)} refused ${(((d1.o - d0.o) / busy / MS) * 1000).toFixed(0)} expired ${(((d1.e - d0.e) / busy / MS) * 1000).toFixed(0)}`,
+    );
+    const late = flood.flatMap(({ lateMs }) => lateMs);
+    out(
+      `late p50 ${quantile(late, 0.5).toFixed(1)} p90 ${quantile(late, 0.9).toFixed(1)} p99 ${quantile(late, 0.99).toFixed(1)}`,
+    );
     if (process.env['DBG'])
       out(
         (await (await fetch(`http://${server.diagnostic}/metrics`)).text())

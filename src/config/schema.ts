@@ -168,14 +168,14 @@ const postern = section(
           {
             max_delay_ms: Type.Number({
               description:
-                'Longest wait, ms, that a call is let in for; one that would wait longer is answered 503 at once. Four times as long while the event loop is less busy than `utilization` says.',
+                'Longest wait, ms, that a call is let in for; one that would wait longer is answered 503 at once. Twice as long while the event loop is less busy than `utilization` says.',
               default: 25,
               minimum: 1,
               maximum: 60_000,
             }),
             utilization: Type.Number({
               description: 'Share of the last half second, 0 to 1, that the event loop must have been busy for that.',
-              default: 0.95,
+              default: 0.9,
               minimum: 0,
               maximum: 1,
             }),

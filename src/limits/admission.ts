@@ -37,19 +37,19 @@ export type Admission = {
 };
 
 /** How much longer the wait may be where the load only comes in a burst, or something else held up the event loop. */
-const BURST = 4;
+const BURST = 2;
 /** What the messages that wait may take, bytes. */
 const MAX_WAITING_BYTES = 67_108_864;
 /** From this age of a turn of the event loop, calls wait until all that has come in is read, ms. */
 const INLINE_MS = 2;
 /** Who waits gets this time in each turn, ms, */
 const SLICE_MS = 2;
-/** and no less than this multiple of what reading and refusing took. */
-const SERVING_RATIO = 3;
+/** and no less than this multiple of what refusing others took. */
+const SERVING_RATIO = 4;
 /** How long a call may be expected to bring its message; a client that never does must not keep others out, ms. */
 const UNREAD_MS = 200;
 
-type Waiting = { readonly sinceMs: number; readonly bytes: number; readonly work: () => void };
+type Waiting = { readonly turnMs: number; readonly sinceMs: number; readonly bytes: number; readonly work: () => void };
 
 export function createAdmission(options: AdmissionOptions): Admission {
   const nowMs = options.clock.monotonicMs;
@@ -59,70 +59,88 @@ export function createAdmission(options: AdmissionOptions): Admission {
   let recent: Announced = { unread: 0 };
   let earlier: Announced = { unread: 0 };
   let recentSinceMs = 0;
-  /** Of this turn of the event loop: since when, until when calls were served at once, since when all is read. */
+  /** Whether something has come in in this turn of the event loop, and since when. */
   let isTurn = false;
-  let sinceMs = 0;
-  let inlineMs = 0;
-  let readMs = 0;
-  let untilMs = 0;
-  let served = 0;
+  let turnMs = 0;
+  /** Time that refusing took since others were served, and since when it does, if it does. */
+  let refusingMs = 0;
+  let refusedMs: number | undefined;
+  let isServing = false;
 
   function begin(atMs: number): void {
     isTurn = true;
-    sinceMs = inlineMs = atMs;
+    turnMs = atMs;
     if (atMs - recentSinceMs >= UNREAD_MS) {
       earlier = recent;
       recent = { unread: 0 };
       recentSinceMs = atMs;
     }
-    options.whenRead(turn);
-  }
-
-  /** All is read: now those who wait have their time; what has come in meanwhile is read before the others are served. */
-  function turn(): void {
-    readMs = nowMs();
-    untilMs = readMs + Math.max(SLICE_MS, (readMs - inlineMs) * SERVING_RATIO);
-    served = 0;
-    serveNext(readMs);
-  }
-
-  function serveNext(atMs: number): void {
-    const next = atMs < untilMs ? waiting.take() : undefined;
-    if (next === undefined) {
-      pace.served(atMs, atMs - readMs, served);
+    options.whenRead(() => {
       isTurn = false;
-      if (waiting.size() > 0) begin(atMs);
-      return;
-    }
-    // What the work leaves to do for later is done before the next one's turn, so that it counts.
-    options.soon(() => serveNext(nowMs()));
-    waitingBytes -= next.bytes;
-    served++;
-    options.onServed(atMs - next.sinceMs);
-    next.work();
+      serveWaiting();
+    });
+  }
+
+  /** Gives those who wait their share of the time. */
+  function serveWaiting(): void {
+    if (isServing) return;
+    const fromMs = nowMs();
+    const untilMs = fromMs + Math.max(SLICE_MS, refusingMs * SERVING_RATIO);
+    refusingMs = 0;
+    refusedMs = undefined;
+    if (waiting.size() === 0) return;
+    let served = 0;
+    const serveNext = (atMs: number): void => {
+      const next = atMs < untilMs ? waiting.take() : undefined;
+      if (next === undefined) {
+        pace.served(atMs, atMs - fromMs, served);
+        isServing = false;
+        if (!isTurn && waiting.size() > 0) begin(atMs);
+        return;
+      }
+      // What the work leaves to do for later is done before the next one's turn, so that it counts.
+      options.soon(() => serveNext(nowMs()));
+      waitingBytes -= next.bytes;
+      served++;
+      options.onServed(atMs - next.turnMs);
+      try {
+        next.work();
+      } catch {
+        // There is nobody above who could answer; those who wait behind it must be served all the same.
+      }
+    };
+    isServing = true;
+    serveNext(fromMs);
   }
 
   return {
     announce: () => {
-      if (!isTurn) begin(nowMs());
+      const atMs = nowMs();
+      if (!isTurn) begin(atMs);
+      if (refusedMs !== undefined) refusingMs += atMs - refusedMs;
+      refusedMs = undefined;
       const ahead = waiting.size() + recent.unread + earlier.unread;
-      const delayMs = ahead * pace.perCallMs() * (1 + 1 / SERVING_RATIO);
-      if (delayMs > options.maxDelayMs * (pace.isSaturated() ? 1 : BURST)) return undefined;
+      const expectedMs = ahead * pace.perCallMs() * (1 + 1 / SERVING_RATIO);
+      const delayMs = Math.max(expectedMs, atMs - (waiting.first()?.sinceMs ?? atMs));
+      if (delayMs > options.maxDelayMs * (pace.isSaturated() ? 1 : BURST)) {
+        refusedMs = atMs;
+        if (refusingMs > SLICE_MS / SERVING_RATIO) options.soon(serveWaiting);
+        return undefined;
+      }
       recent.unread++;
       return recent;
     },
     serve: (bytes, work) => {
       const atMs = nowMs();
       if (!isTurn) begin(atMs);
-      if (waiting.size() === 0 && atMs - sinceMs < INLINE_MS) {
-        inlineMs = atMs;
-        options.onServed(atMs - sinceMs);
+      if (waiting.size() === 0 && atMs - turnMs < INLINE_MS) {
+        options.onServed(atMs - turnMs);
         work();
         return true;
       }
       if (waiting.size() >= options.maxWaiting || waitingBytes + bytes > MAX_WAITING_BYTES) return false;
       waitingBytes += bytes;
-      waiting.add({ sinceMs, bytes, work });
+      waiting.add({ turnMs, sinceMs: atMs, bytes, work });
       return true;
     },
   };
