@@ -14,6 +14,8 @@ export type GeneratorTask = {
   readonly ms: number;
   /** Calls are given up after this; Envoy's default for ext_authz is 200. */
   readonly timeoutMs: number;
+  /** Calls at once, beyond which none are sent. */
+  readonly mostOpen: number;
 };
 
 export type GeneratorReport = {
@@ -37,8 +39,6 @@ export type GeneratorReport = {
 };
 
 const TICK_MS = 1;
-/** Calls at once, as Envoy's circuit breaker has it unless told otherwise. */
-const MOST_OPEN = 1024;
 
 /** An allow has an empty status; an overload is UNAVAILABLE with 503 and Retry-After. */
 const isAllow = (response: Buffer): boolean => response[0] === 0x0a && response[1] === 0;
@@ -54,6 +54,7 @@ async function generate({
   load,
   ms,
   timeoutMs,
+  mostOpen,
 }: GeneratorTask): Promise<GeneratorReport> {
   const checks: FramedCheck[] = requests.map((text) => frameCheck(Buffer.from(text, 'base64')));
   const counts = { asked: 0, allowed: 0, refused: 0, timedOut: 0, lost: 0, heldBack: 0, wrong: 0 };
@@ -70,21 +71,23 @@ async function generate({
     const tag = dueMs.push(due) - 1;
     counts.asked++;
     lateMs.push(performance.now() - due);
-    const isTooMuch = clients.reduce((sum, each) => sum + each.open(), 0) >= MOST_OPEN;
+    const isTooMuch = clients.reduce((sum, each) => sum + each.open(), 0) >= mostOpen;
     if (isTooMuch || !client.send(checks[tag % checks.length] as FramedCheck, tag)) counts.heldBack++;
   }
 
   const answered = (client: () => LeanClient) => (tag: number, response: Buffer) => {
     const nowMs = performance.now();
     if (isOver && response.length === 0) return;
-    if (isAllow(response)) {
+    const tookMs = nowMs - (dueMs[tag] ?? 0);
+    if (isAllow(response) && tookMs > timeoutMs) counts.timedOut++;
+    else if (isAllow(response)) {
       counts.allowed++;
-      allowedMs.push(nowMs - (dueMs[tag] ?? 0));
+      allowedMs.push(tookMs);
     } else {
       lastDeniedMs = Math.max(lastDeniedMs, (dueMs[tag] ?? 0) - startMs);
       if (isOverload(response)) {
         counts.refused++;
-        refusedMs.push(nowMs - (dueMs[tag] ?? 0));
+        refusedMs.push(tookMs);
       } else if (response.length === 0) counts.lost++;
       else counts.wrong++;
     }

@@ -8,16 +8,18 @@ type Parts = { readonly clock: Clock; readonly metrics: Metrics };
 
 /** Who is let in, by how this process's event loop is doing. */
 export function createOverloadAdmission({ postern }: Config, { clock, metrics }: Parts): Admission {
+  const { max_delay_ms, utilization, serving_share } = postern.limits.overload;
   let before: EventLoopUtilization = performance.eventLoopUtilization();
   return createAdmission({
     clock,
-    maxDelayMs: postern.limits.overload.max_delay_ms,
-    utilization: postern.limits.overload.utilization,
+    maxDelayMs: max_delay_ms,
+    utilization,
+    servingShare: serving_share,
     busyShare: () => {
       const now = performance.eventLoopUtilization();
-      const { utilization } = performance.eventLoopUtilization(now, before);
+      const between = performance.eventLoopUtilization(now, before);
       before = now;
-      return utilization;
+      return between.utilization;
     },
     maxWaiting: postern.evaluation.max_in_flight,
     whenRead: (run) => void setImmediate(run),

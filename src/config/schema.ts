@@ -179,6 +179,13 @@ const postern = section(
               minimum: 0,
               maximum: 1,
             }),
+            serving_share: Type.Number({
+              description:
+                'Share of time, at least, in which calls that were let in are served while others are refused. More of it answers more calls, less of it refuses the others sooner.',
+              default: 0.9,
+              minimum: 0.1,
+              maximum: 0.99,
+            }),
           },
           strict,
         ),

@@ -16,6 +16,8 @@ export type AdmissionOptions = {
   readonly utilization: number;
   /** Share of time that the event loop was busy since it was last asked, 0 to 1. */
   readonly busyShare: () => number;
+  /** Share of time that is left to those who wait while others are refused, below 1. */
+  readonly servingShare: number;
   /** Calls that may wait at once. */
   readonly maxWaiting: number;
   /** Runs something when all that has come in is read, and may be asked again from there: `setImmediate`. */
@@ -42,10 +44,8 @@ const BURST = 2;
 const MAX_WAITING_BYTES = 67_108_864;
 /** From this age of a turn of the event loop, calls wait until all that has come in is read, ms. */
 const INLINE_MS = 2;
-/** Who waits gets this time in each turn, ms, */
+/** Who waits gets this time in each turn at least, ms. */
 const SLICE_MS = 2;
-/** and no less than this multiple of what refusing others took. */
-const SERVING_RATIO = 4;
 /** How long a call may be expected to bring its message; a client that never does must not keep others out, ms. */
 const UNREAD_MS = 200;
 
@@ -55,6 +55,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
   const nowMs = options.clock.monotonicMs;
   const waiting = createFifo<Waiting>();
   const pace = createPace(options);
+  /** How much longer calls are served than others refused. */
+  const ratio = options.servingShare / (1 - options.servingShare);
   let waitingBytes = 0;
   let recent: Announced = { unread: 0 };
   let earlier: Announced = { unread: 0 };
@@ -85,7 +87,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
   function serveWaiting(): void {
     if (isServing) return;
     const fromMs = nowMs();
-    const untilMs = fromMs + Math.max(SLICE_MS, refusingMs * SERVING_RATIO);
+    const untilMs = fromMs + Math.max(SLICE_MS, refusingMs * ratio);
     refusingMs = 0;
     refusedMs = undefined;
     if (waiting.size() === 0) return;
@@ -120,11 +122,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (refusedMs !== undefined) refusingMs += atMs - refusedMs;
       refusedMs = undefined;
       const ahead = waiting.size() + recent.unread + earlier.unread;
-      const expectedMs = ahead * pace.perCallMs() * (1 + 1 / SERVING_RATIO);
+      const expectedMs = ahead * (pace.perCallMs() / options.servingShare);
       const delayMs = Math.max(expectedMs, atMs - (waiting.first()?.sinceMs ?? atMs));
       if (delayMs > options.maxDelayMs * (pace.isSaturated() ? 1 : BURST)) {
         refusedMs = atMs;
-        if (refusingMs > SLICE_MS / SERVING_RATIO) options.soon(serveWaiting);
+        if (refusingMs > SLICE_MS / ratio) options.soon(serveWaiting);
         return undefined;
       }
       recent.unread++;

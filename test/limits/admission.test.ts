@@ -26,6 +26,7 @@ function startLoop(options: Partial<AdmissionOptions> = {}): Loop {
     clock: { monotonicMs: () => nowMs },
     maxDelayMs: 25,
     utilization: 0.9,
+    servingShare: 0.8,
     busyShare: () => 1,
     maxWaiting: 1000,
     whenRead: (run) => afterRead.push(run),
@@ -201,7 +202,10 @@ describe('admission', () => {
     large.settle();
     large.admission.announce();
     large.pass(3);
-    assert.ok(large.admission.serve(60_000_000, () => {}), 'room is given back');
+    assert.ok(
+      large.admission.serve(60_000_000, () => {}),
+      'room is given back',
+    );
   });
 
   test('goes on when the work of a call fails', () => {
