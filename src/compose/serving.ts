@@ -69,7 +69,8 @@ export function createServing(parts: ServingParts): Serving {
     onWritten: metrics.logWritten,
   });
   const overloads = createNowAndThen(TELL_OVERLOAD_EVERY_MS, clock);
-  const tellOverload = (): void => {
+  const turnedAway = (): void => {
+    wal?.leaveOut();
     if (overloads.isDue()) log.warn({}, 'more is asked than can be answered in time, and calls are turned away');
   };
   let server: ExtAuthzServer | undefined;
@@ -121,7 +122,7 @@ export function createServing(parts: ServingParts): Serving {
           admission: createOverloadAdmission(config, { clock, metrics }),
           onRefused: (reason) => {
             metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason)));
-            if (reason === 'overloaded') tellOverload();
+            if (reason === 'overloaded') turnedAway();
           },
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
