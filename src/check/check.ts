@@ -95,7 +95,7 @@ export function createCheck(parts: CheckParts): Check {
     run.snapshot = parts.pin();
     if ('unreadable' in request) return request.unreadable;
     if (inFlight > parts.maxInFlight) return refuse('overloaded');
-    if (run.startedAt >= beginBy(run)) return refuse('deadline_expired');
+    if (run.startedAt >= beginBy(run) || run.call.isCancelled?.()) return refuse('deadline_expired');
     const oddity = screen(request, parts.input.paths);
     if (oddity !== undefined) return refuse(oddity);
     const caller = parts.identify(request);

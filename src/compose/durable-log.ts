@@ -4,12 +4,14 @@ import type { StoreConfig } from '../config/schema.ts';
 import { createEventWriter, type Labels } from '../decisions/event.ts';
 import type { Judge } from '../decisions/mask/judge.ts';
 import { diskFiles } from '../decisions/wal/files.ts';
-import { createWal } from '../decisions/wal/wal.ts';
+import { createWal, type Wal } from '../decisions/wal/wal.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
-export type DurableLog = Required<Pick<Part, 'start' | 'stop'>> & Pick<CheckParts, 'record' | 'reserve'>;
+export type DurableLog = Required<Pick<Part, 'start' | 'stop'>> &
+  Pick<CheckParts, 'record' | 'reserve'> &
+  Pick<Wal, 'leaveOut'>;
 
 type DurableLogParts = {
   readonly labels: Labels;
@@ -53,5 +55,6 @@ export function createDurableLog(
     },
   });
   counted.observe(wal.depth);
-  return { start: wal.start, stop: wal.stop, record: wal.record, reserve: denies ? wal.reserve : undefined };
+  const { start, stop, record, leaveOut } = wal;
+  return { start, stop, record, leaveOut, reserve: denies ? wal.reserve : undefined };
 }

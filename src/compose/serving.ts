@@ -12,11 +12,15 @@ import type { KeyHolder } from '../identity/shared-jwks.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Part } from '../lib/lifecycle.ts';
 import { messageOf } from '../lib/message.ts';
+import { createNowAndThen } from '../lib/now-and-then.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createDataPlane, type DataPlane } from './data-plane.ts';
 import { createDurableLog } from './durable-log.ts';
 import { createLogJudge } from './log-judge.ts';
+import { createOverloadAdmission } from './overload.ts';
 import { createTls, type Tls } from './tls.ts';
+
+const TELL_OVERLOAD_EVERY_MS = 10_000;
 
 export type ServingParts = Pick<Settings, 'config' | 'log' | 'env'> & {
   readonly clock: Clock;
@@ -64,6 +68,11 @@ export function createServing(parts: ServingParts): Serving {
     onError: logFailed,
     onWritten: metrics.logWritten,
   });
+  const overloads = createNowAndThen(TELL_OVERLOAD_EVERY_MS, clock);
+  const turnedAway = (): void => {
+    wal?.leaveOut();
+    if (overloads.isDue()) log.warn({}, 'more is asked than can be answered in time, and calls are turned away');
+  };
   let server: ExtAuthzServer | undefined;
   const readinessChanged = (): void => {
     server?.readinessChanged();
@@ -110,7 +119,11 @@ export function createServing(parts: ServingParts): Serving {
           check: plane.check,
           clock,
           isReady: canDecide,
-          onRefused: (reason) => metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason))),
+          admission: createOverloadAdmission(config, { clock, metrics }),
+          onRefused: (reason) => {
+            metrics.refused(classOf(refuse(reason)), reasonOf(refuse(reason)));
+            if (reason === 'overloaded') turnedAway();
+          },
           maxReceiveBytes: plugin['grpc-max-recv-msg-size'],
           maxSendBytes: plugin['grpc-max-send-msg-size'],
           reflection: plugin['enable-reflection'],

@@ -162,6 +162,36 @@ const postern = section(
       },
       strict,
     ),
+    limits: section(
+      {
+        overload: section(
+          {
+            max_delay_ms: Type.Number({
+              description:
+                'Longest wait, ms, that a call is let in for; one that would wait longer is answered 503 at once. Twice as long while the event loop is less busy than `utilization` says.',
+              default: 25,
+              minimum: 1,
+              maximum: 60_000,
+            }),
+            utilization: Type.Number({
+              description: 'Share of the last half second, 0 to 1, that the event loop must have been busy for that.',
+              default: 0.9,
+              minimum: 0,
+              maximum: 1,
+            }),
+            serving_share: Type.Number({
+              description:
+                'Share of time, at least, in which calls that were let in are served while others are refused. More of it answers more calls, less of it refuses the others sooner.',
+              default: 0.9,
+              minimum: 0.1,
+              maximum: 0.99,
+            }),
+          },
+          strict,
+        ),
+      },
+      strict,
+    ),
     s3: section(
       {
         endpoint: Type.Optional(

@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/message.ts';
 import type { ServerTls } from '../lib/tls-server.ts';
 import { uuid7 } from '../lib/uuid7.ts';
+import type { Admission } from '../limits/admission.ts';
 import type { RefusalReason } from '../model/reasons.ts';
 import { clearSocketFile, parseAddress } from './address.ts';
 import { type Connections, type ConnectionsOptions, createConnections } from './connections.ts';
@@ -21,7 +22,8 @@ export type ServerOptions = {
   readonly check: Check;
   readonly clock: Clock;
   readonly isReady: () => boolean;
-  /** Counts a refusal that was made after the check, because its answer could not be sent. */
+  readonly admission: Admission;
+  /** Counts a refusal that was made without a check, or after it because its answer could not be sent. */
   readonly onRefused: (reason: RefusalReason) => void;
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
@@ -65,6 +67,7 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   const answer = createAnswer(options);
   const refuseUnread = async (reason: RefusalReason): Promise<Buffer> =>
     answer({ unreadable: refuse(reason) }, Number.POSITIVE_INFINITY);
+  const turnAway = (): Buffer => refuseHere(options, 'overloaded');
   const health = createHealth([SERVICE], options.isReady);
   const server = new Server({
     'grpc.max_receive_message_length': options.maxReceiveBytes,
@@ -79,9 +82,12 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
   server.addService(authorizationService, {
     check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
       const deadline = Number(call.metadata.get(DEADLINE_KEY)[0]);
-      const response = answer(read(call.request), deadline, () => call.cancelled);
-      if (response instanceof Promise) void response.then((late) => reply(null, late));
-      else reply(null, response);
+      const isServed = options.admission.serve(call.request.length, () => {
+        const response = answer(read(call.request), deadline, () => call.cancelled);
+        if (response instanceof Promise) void response.then((late) => reply(null, late));
+        else reply(null, response);
+      });
+      if (!isServed) reply(null, turnAway());
     },
   });
   server.addService(healthService, { ...health.handlers });
@@ -97,6 +103,8 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
       maxMessageBytes: options.maxReceiveBytes,
       method: CHECK,
       refuse: refuseUnread,
+      announce: options.admission.announce,
+      turnAway,
     });
   });
   const port = await new Promise<number>((resolve, reject) => {

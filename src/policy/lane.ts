@@ -53,6 +53,8 @@ export type Lane = {
 const MAX_WAITING = 32;
 /** Longest stay, waiting included, when the caller sets no deadline, ms. */
 const MAX_STAY_MS = 2_000;
+/** How much the latest evaluation says about the next one. */
+const LATEST_SHARE = 0.2;
 /** No evaluation takes longer, as steps and built-ins are bounded; a thread that does has a defect, ms. */
 const STUCK_MS = 2_000;
 
@@ -79,6 +81,9 @@ export async function openLane(
   let current: Entry | undefined;
   let stuck: NodeJS.Timeout | undefined;
   const waiting: Entry[] = [];
+  /** What an evaluation takes, more or less, ms. */
+  let eachMs = 0;
+  let sinceMs = 0;
 
   function adopt(worker: Worker): void {
     const ifMine = (react: () => void) => (): void => {
@@ -98,6 +103,9 @@ export async function openLane(
 
   function settle(message: LaneMessage): void {
     clearTimeout(stuck);
+    if (current !== undefined && 'path' in current.question) {
+      eachMs += (performance.now() - sinceMs - eachMs) * (eachMs === 0 ? 1 : LATEST_SHARE);
+    }
     current?.answer(message);
     current = undefined;
     next();
@@ -137,6 +145,7 @@ export async function openLane(
     }
     waiting.shift();
     current = entry;
+    sinceMs = performance.now();
     const patience = 'module' in entry.question ? timeoutMs : STUCK_MS;
     stuck = setTimeout(() => replace('the evaluation does not end'), patience);
     stuck.unref();
@@ -149,12 +158,19 @@ export async function openLane(
         resolve(late('too many long evaluations'));
         return;
       }
-      const end = Math.min(untilMs, performance.now() + MAX_STAY_MS);
+      const nowMs = performance.now();
+      const end = Math.min(untilMs, nowMs + MAX_STAY_MS);
+      const ahead = waiting.length + (current === undefined ? 0 : 1);
+      // One that would be cut off would only take the time of those behind it. Without any ahead, it is tried.
+      if (ahead > 0 && nowMs + (ahead + 1) * eachMs > end) {
+        resolve(late('too many long evaluations'));
+        return;
+      }
       const timer = setTimeout(() => {
         const at = waiting.indexOf(entry);
         if (at >= 0) waiting.splice(at, 1);
         resolve(late('the evaluation takes too long'));
-      }, end - performance.now());
+      }, end - nowMs);
       const entry: Entry = {
         question: { path, input },
         answer: (message) => {

@@ -47,6 +47,8 @@ export type Metrics = StatusMetrics &
   StoreMetrics & {
     readonly decided: (record: DecisionRecord) => void;
     readonly refused: (outcome: OutcomeClass, reason: ReasonLabel) => void;
+    /** A call's turn has come, so long after the event loop turned to what it came with. */
+    readonly waited: (delayMs: number) => void;
     readonly bundleActivated: (bundle: string, atMs: number) => void;
     readonly bundleFailed: (bundle: string) => void;
     /** A status report has arrived, or has not. */
@@ -142,6 +144,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
     input: phase({ phase: 'input' }),
     evaluation: phase({ phase: 'evaluation' }),
   };
+  const waits = distributionsIn(registry, {
+    name: 'postern_queue_delay_seconds',
+    help: 'Time that calls which were let in waited for their turn.',
+    labelNames: [],
+    buckets: LATENCY_BUCKETS,
+  })({});
   const decisionsOf = talliesIn(registry, {
     name: 'postern_decisions_total',
     help: 'Decisions by outcome and reason.',
@@ -209,6 +217,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     refused: (outcome, reason) => {
       decisions(outcome)(reason).value++;
     },
+    waited: (delayMs) => waits(seconds(delayMs)),
     bundleActivated: (bundle, atMs) => bundleTime.set({ bundle }, seconds(atMs)),
     bundleFailed: (bundle) => bundleFailures.inc({ bundle }),
     bundleLooked: (looked) => status?.bundleLooked(looked),

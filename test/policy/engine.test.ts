@@ -216,6 +216,28 @@ allow if {
     await assert.rejects(openLane(taskOf(Buffer.from('nonsense')), 20_000), { name: 'EngineError' });
   });
 
+  test('refuses at once those whose turn would come too late, and answers the others', async () => {
+    const { lane } = await openLane(taskOf(wasmOf(heavy)), 20_000);
+    const input = inputOf(700, 'y');
+    const ask = (withinMs: number): Promise<Evaluation> =>
+      lane.evaluate('envoy/authz/allow', input, performance.now() + withinMs);
+    const startMs = performance.now();
+    assert.deepEqual(await ask(60_000), { ok: true, results: [] });
+    const eachMs = performance.now() - startMs;
+    const patient = ask(60_000);
+    let settled = 0;
+    const late = Array.from({ length: 10 }, () => ask(eachMs / 2).finally(() => settled++));
+    await Promise.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(settled, 10, 'nobody waits in vain');
+    for (const evaluation of await Promise.all(late)) {
+      assert.deepEqual(evaluation, { ok: false, reason: 'evaluation_timeout', cause: 'too many long evaluations' });
+    }
+    assert.ok((await patient).ok);
+    assert.ok((await ask(60_000)).ok, 'and it opens again');
+    lane.close();
+  });
+
   test('answers what the instance has no time for, and keeps every digit', async () => {
     const wasm = wasmOf('package envoy.authz\n\nallow := [count(numbers.range(1, input.n)), input.big]\n');
     const { lane } = await openLane(taskOf(wasm), 20_000);

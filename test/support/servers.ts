@@ -70,8 +70,12 @@ export type StartOptions = {
 /** Postern as its users start it, on free ports of the loopback interface. */
 export const startPostern = (context: Scope | undefined, options: StartOptions): Promise<Server> =>
   start(context, join(root, 'bin/postern'), '/health/ready', options, {
-    // A busy machine must not turn a test of something else into one of deadlines.
-    postern: { drain: { delay_seconds: 0 }, evaluation: { budget_ms: 10_000 } },
+    // A busy machine must not turn a test of something else into one of deadlines or overload.
+    postern: {
+      drain: { delay_seconds: 0 },
+      evaluation: { budget_ms: 10_000 },
+      limits: { overload: { max_delay_ms: 10_000 } },
+    },
   });
 
 /** The reference peer, given its binary. */

@@ -5,12 +5,14 @@ import { weigh, weighRequest } from '../weight.ts';
 
 /** Why decisions are not in the log: no room, a log that cannot be written, or a disk without space. */
 export type DropReason = 'overflow' | 'error' | 'disk_full';
+/** The same, or a server with so much to do that it refused them unread. */
+export type GapReason = DropReason | 'overload';
 
 /** Decisions that are not in the log, one behind the other. Times are ms since the epoch. */
 export type Gap = {
   readonly fromSeq: number;
   readonly toSeq: number;
-  readonly reason: DropReason;
+  readonly reason: GapReason;
   readonly fromMs: number;
   readonly toMs: number;
 };
@@ -37,6 +39,8 @@ export type Backlog = {
   readonly reserve: (facts: RequestFacts | undefined) => Room | undefined;
   /** Takes a record in, into the `room` that was kept for it. False when it had to be dropped. */
   readonly add: (record: DecisionRecord, room: Room | undefined, onSettled?: (kept: boolean) => void) => boolean;
+  /** Counts a decision that there will be no record of, at that time (ms since the epoch). */
+  readonly leaveOut: (reason: GapReason, timeMs: number) => void;
   readonly next: () => Next | undefined;
   readonly oldestMs: () => number | undefined;
   /** Records that were taken from here need no room any more. */
@@ -69,14 +73,17 @@ export function createBacklog(options: BacklogOptions): Backlog {
 
   const hasRoom = (own: number): boolean => records < maxRecords && bytes + own <= maxBytes;
 
-  function drop(record: DecisionRecord): void {
-    const reason = options.reason();
-    const { timeMs } = record;
+  function noteGap(reason: GapReason, timeMs: number): void {
     if (tail?.gap.reason === reason) tail.gap = { ...tail.gap, toSeq: seq, toMs: timeMs };
     else {
       tail = { gap: { fromSeq: seq, toSeq: seq, reason, fromMs: timeMs, toMs: timeMs } };
       waiting.add(tail);
     }
+  }
+
+  function drop({ timeMs }: DecisionRecord): void {
+    const reason = options.reason();
+    noteGap(reason, timeMs);
     options.onDrop(1, reason);
   }
 
@@ -100,6 +107,10 @@ export function createBacklog(options: BacklogOptions): Backlog {
       tail = undefined;
       waiting.add({ seq, record, weight, sinceMs: options.nowMs(), onSettled });
       return true;
+    },
+    leaveOut: (reason, timeMs) => {
+      seq++;
+      noteGap(reason, timeMs);
     },
     next: () => {
       const next = waiting.take();

@@ -51,6 +51,8 @@ export type Wal = {
    * `untilMs` (monotonic): whether the answer may be given. Otherwise it returns nothing to wait for.
    */
   readonly record: (record: DecisionRecord, room: Room | undefined, untilMs: number) => Promise<boolean> | undefined;
+  /** Notes that a request was refused unread, and there is nothing to record. */
+  readonly leaveOut: () => void;
   readonly depth: () => { readonly records: number; readonly bytes: number };
   /** Rejects when there can be no segments in the folder. */
   readonly start: () => Promise<void>;
@@ -152,6 +154,10 @@ export function createWal(options: WalOptions): Wal {
   return {
     reserve: (facts) => (failing() === undefined ? backlog.reserve(facts) : undefined),
     record,
+    leaveOut: () => {
+      backlog.leaveOut('overload', clock.wallMs());
+      conversion.schedule();
+    },
     depth: () => ({ records: backlog.records(), bytes: backlog.bytes() }),
     start: async () => {
       try {

@@ -162,6 +162,25 @@ describe('segments', () => {
   });
 });
 
+test('what was refused unread leaves a gap where it happened, and is not counted as lost', async (context) => {
+  const { wal, record, dropped, read } = await startSubject(context);
+  record(1, 2);
+  for (let i = 0; i < 1000; i++) wal.leaveOut();
+  record(1003, 1004);
+  wal.leaveOut();
+  await wal.stop();
+  const content = read();
+  assert.deepEqual(
+    content.gaps.map(({ from_seq, to_seq, count, reason }) => [from_seq, to_seq, count, reason]),
+    [
+      [3, 1002, 1000, 'overload'],
+      [1005, 1005, 1, 'overload'],
+    ],
+  );
+  assert.deepEqual(numbersOf(content), range(1, 1005));
+  assert.equal(dropped(), 0);
+});
+
 describe('a log without room', () => {
   test('drops what is new, counts it, and says so where it happened', async (context) => {
     const disk = createDisk();
