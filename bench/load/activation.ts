@@ -8,14 +8,14 @@
  * (9000), BENCH_EVERY_MS (3000 between the beginnings of activations).
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { connect } from 'node:http2';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { join } from 'node:path';
 import { polled } from '../../test/support/bundle-server.ts';
 import { httpRequest } from '../../test/support/grpc.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { scratchFolder, startPostern } from '../../test/support/servers.ts';
 import { createArchives, startVersions, toldBy } from '../../test/support/versions.ts';
-import { framed } from './client.ts';
+import { callCheck, framed } from './client.ts';
 import { median, quantile, type Sample, startOpenLoop } from './open-loop.ts';
 import { metricOf, sumOf, treeOf } from './processes.ts';
 
@@ -109,9 +109,11 @@ try {
   scope.after(() => {
     for (const session of sessions) session.destroy();
   });
-  const loop = startOpenLoop(sessions, framed(httpRequest({ path: '/x' })), RATE, (response) => {
+  const body = framed(httpRequest({ path: '/x' }));
+  const loop = startOpenLoop(async (n) => {
+    const response = await callCheck(sessions[n % SESSIONS] as ClientHttp2Session, body);
     return toldBy(response.toString('latin1')) !== undefined;
-  });
+  }, RATE);
   const lagMs = async (): Promise<number> =>
     (await metricOf(server.diagnostic, 'nodejs_eventloop_lag_max_seconds')) * 1000 - LAG_RESOLUTION_MS;
 

@@ -1,5 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
+/** Of the clock that /proc counts with, USER_HZ. */
+const MICROS_PER_TICK = 10_000;
+
 /** A process and what it has (proc(5), /proc/PID/status). */
 export type ProcessUse = {
   readonly pid: number;
@@ -51,4 +54,16 @@ export const sumOf = (tree: readonly ProcessUse[], what: 'rssBytes' | 'threads' 
 export async function metricOf(diagnostic: string, name: string): Promise<number> {
   const text = await (await fetch(`http://${diagnostic}/metrics`)).text();
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+/** CPU time (user and system) that a process has used, µs (proc(5), /proc/PID/stat); 0 when it is gone. */
+export function cpuMicros(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK;
+  } catch {
+    return 0;
+  }
 }

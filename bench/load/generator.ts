@@ -1,0 +1,107 @@
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { callCheck, callHttp, framed, statusCodeOf } from './client.ts';
+import type { FromGenerator, Job, Outcome, ToGenerator } from './jobs.ts';
+import { quantile, startOpenLoop } from './open-loop.ts';
+import { type BenchRequest, idPrefix } from './requests.ts';
+
+/*
+ * A process that generates load as it is told, and judges each answer.
+ */
+
+const PERMISSION_DENIED = 7;
+
+type Call = (session: ClientHttp2Session, n: number) => Promise<boolean>;
+type Calls = { readonly [kind in Job['kind']]: Call };
+
+const given = new Map<string, Calls>();
+let sent = 0;
+
+/** The request with an id that none had before it, so that no two of a run are the same. */
+function stamped(frame: Buffer, idAt: number): Buffer {
+  const copy = Buffer.from(frame);
+  copy.latin1Write(String(++sent).padStart(12, '0'), idAt, 12);
+  return copy;
+}
+
+function callsFor(requests: readonly BenchRequest[]): Calls {
+  const frames = requests.map(({ check, isAllowed }) => {
+    const frame = framed(check);
+    return { frame, idAt: frame.indexOf(idPrefix) + idPrefix.length, code: isAllowed ? 0 : PERMISSION_DENIED };
+  });
+  const questions = requests.map(({ path, token, isAllowed }) => ({
+    headers: { ':path': path, ':authority': 'api.bench', authorization: `Bearer ${token}`, accept: 'application/json' },
+    status: isAllowed ? 200 : 403,
+  }));
+  return {
+    check: async (session, n) => {
+      const { frame, idAt, code } = frames[n % frames.length] as (typeof frames)[number];
+      return statusCodeOf(await callCheck(session, stamped(frame, idAt))) === code;
+    },
+    http: async (session, n) => {
+      const { headers, status } = questions[n % questions.length] as (typeof questions)[number];
+      const id = `${idPrefix}${String(++sent).padStart(12, '0')}`;
+      return (await callHttp(session, { ...headers, 'x-request-id': id })) === status;
+    },
+  };
+}
+
+type Measured = Pick<Outcome, 'answered' | 'wrong' | 'ownDelayMs'> & { readonly latencies: readonly number[] };
+type Ask = (n: number) => Promise<boolean>;
+
+async function atRate(ask: Ask, perSecond: number, milliseconds: number): Promise<Measured> {
+  const loop = startOpenLoop(ask, perSecond);
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const ownDelayMs = loop.ownDelayMs();
+  await loop.stop();
+  const latencies = loop.samples.map(({ latencyMs }) => latencyMs);
+  return { answered: latencies.length, wrong: loop.wrong(), latencies, ownDelayMs };
+}
+
+async function asManyAsCanBe(ask: Ask, atOnce: number, milliseconds: number): Promise<Measured> {
+  const latencies: number[] = [];
+  const untilMs = performance.now() + milliseconds;
+  let [begun, wrong] = [0, 0];
+  const lane = async (): Promise<void> => {
+    while (performance.now() < untilMs) {
+      const sentMs = performance.now();
+      if (!(await ask(begun++))) wrong++;
+      latencies.push(performance.now() - sentMs);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, lane));
+  return { answered: latencies.length, wrong, latencies, ownDelayMs: 0 };
+}
+
+async function run({ kind, address, connections, requests, milliseconds, load }: Job): Promise<Outcome> {
+  const call = given.get(requests)?.[kind];
+  if (call === undefined) throw new Error(`no requests named ${requests}`);
+  const sessions = Array.from({ length: connections }, () => connect(`http://${address}`));
+  try {
+    await Promise.all(sessions.map((session) => once(session, 'connect')));
+    const ask = (n: number): Promise<boolean> => call(sessions[n % connections] as ClientHttp2Session, n);
+    const startedMs = performance.now();
+    const { latencies, ...counts } =
+      'perSecond' in load
+        ? await atRate(ask, load.perSecond, milliseconds)
+        : await asManyAsCanBe(ask, load.atOnce, milliseconds);
+    const [p50 = 0, p99 = 0, p999 = 0] = [0.5, 0.99, 0.999].map((share) => quantile(latencies, share));
+    return { ...counts, milliseconds: performance.now() - startedMs, p50, p99, p999 };
+  } finally {
+    for (const session of sessions) session.destroy();
+  }
+}
+
+process.on('message', (message: ToGenerator) => {
+  if ('give' in message) {
+    given.set(message.give, callsFor(message.requests));
+    return;
+  }
+  const { id, job } = message;
+  const answer = (told: FromGenerator): void => void process.send?.(told);
+  run(job).then(
+    (outcome) => answer({ id, outcome }),
+    (error: unknown) => answer({ id, failure: String(error) }),
+  );
+});
+process.on('disconnect', () => process.exit());
