@@ -15,12 +15,13 @@ type Call = (session: ClientHttp2Session, n: number) => Promise<boolean>;
 type Calls = { readonly [kind in Job['kind']]: Call };
 
 const given = new Map<string, Calls>();
-let sent = 0;
+/** Begins elsewhere in each process. */
+let sent = (process.pid % 1000) * 1e9;
 
 /** The request with an id that none had before it, so that no two of a run are the same. */
 function stamped(frame: Buffer, idAt: number): Buffer {
   const copy = Buffer.from(frame);
-  copy.latin1Write(String(++sent).padStart(12, '0'), idAt, 12);
+  copy.write(String(++sent).padStart(12, '0'), idAt, 'latin1');
   return copy;
 }
 

@@ -29,4 +29,6 @@ export type Outcome = Latency & {
 export type ToGenerator =
   | { readonly give: string; readonly requests: readonly BenchRequest[] }
   | { readonly id: number; readonly job: Job };
-export type FromGenerator = { readonly id: number; readonly outcome: Outcome } | { readonly id: number; readonly failure: string };
+export type FromGenerator =
+  | { readonly id: number; readonly outcome: Outcome }
+  | { readonly id: number; readonly failure: string };

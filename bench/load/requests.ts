@@ -7,6 +7,7 @@ export const benchIssuer = 'https://idp.bench/';
 const DENIED_EVERY = 10;
 const TOKENS = 1000;
 const PATHS = 1000;
+const LIFETIME_SECONDS = 6 * 3600;
 
 /** One question in both shapes: what Envoy is asked, and what Envoy asks about it. */
 export type BenchRequest = {
@@ -17,30 +18,38 @@ export type BenchRequest = {
   readonly isAllowed: boolean;
 };
 
-export type BenchRequests = { readonly requests: readonly BenchRequest[]; readonly jwks: object };
+export type Callers = {
+  /** Their issuer's keys. */
+  readonly jwks: object;
+  /**
+   * CheckRequests as Envoy sends them, with 1,000 paths (of another kind with `pathOf`). All differ, also when there are more
+   * than tokens; a tenth is to be denied.
+   */
+  readonly requests: (count: number, pathOf?: (n: number) => string) => readonly BenchRequest[];
+};
 
 /** What a request's id begins with. */
 export const idPrefix = '00000000-0000-4000-8000-';
 
 const itemPath = (n: number): string => `/v1/items/${n % PATHS}?page=${n % 7}`;
 
-/**
- * CheckRequests as Envoy sends them: of 1,000 callers, each with a token of its own, and about 1,000 paths (of another
- * kind with `pathOf`). All differ, also when there are more than tokens; a tenth is to be denied.
- */
-export async function benchRequests(count: number, pathOf = itemPath): Promise<BenchRequests> {
+/** 1,000 callers, each with a token of its own. */
+export async function createCallers(): Promise<Callers> {
   const signer = await createSigner(benchIssuer);
   const tokens = await Promise.all(
-    Array.from({ length: Math.min(TOKENS, count) }, (_, i) => signer.sign(claimsOf(i), 6 * 3600)),
+    Array.from({ length: TOKENS }, (_, caller) => signer.sign(claimsOf(caller), LIFETIME_SECONDS)),
   );
-  const requests = Array.from({ length: count }, (_, n): BenchRequest => {
-    const caller = n % tokens.length;
-    const token = tokens[caller] ?? '';
-    // Moved on by one each time all callers have been there, so that they ask for something else.
-    const path = pathOf(n + Math.floor(n / tokens.length));
-    return { path, token, check: checkOf(n, path, token), isAllowed: isAnalyst(caller) };
-  });
-  return { requests, jwks: signer.jwks };
+  return {
+    jwks: signer.jwks,
+    requests: (count, pathOf = itemPath) =>
+      Array.from({ length: count }, (_, n): BenchRequest => {
+        const caller = n % TOKENS;
+        const token = tokens[caller] ?? '';
+        // Moved on by one each time all callers have been there, so that they ask for something else.
+        const path = pathOf(n + Math.floor(n / TOKENS));
+        return { path, token, check: checkOf(n, path, token), isAllowed: isAnalyst(caller) };
+      }),
+  };
 }
 
 const isAnalyst = (caller: number): boolean => caller % DENIED_EVERY !== 0;

@@ -12,7 +12,7 @@ import {
   type Tree,
 } from '../../test/support/servers.ts';
 import { type Generator, startGenerator } from '../load/generators.ts';
-import { type BenchRequest, benchIssuer, benchRequests } from '../load/requests.ts';
+import { benchIssuer, type Callers, createCallers } from '../load/requests.ts';
 import type { Row } from '../report/row.ts';
 
 /*
@@ -23,10 +23,9 @@ import type { Row } from '../report/row.ts';
 export type Measured = { readonly grpc: string; readonly pid: number };
 
 export type Bench = {
-  readonly scope: Scope;
   readonly folder: string;
   readonly load: Generator;
-  readonly requests: readonly BenchRequest[];
+  readonly callers: Callers;
   readonly isQuick: boolean;
   /** A full run's length, or a part of it when the run is to be quick. */
   readonly full: (full: number, quick: number) => number;
@@ -34,8 +33,6 @@ export type Bench = {
   readonly peer: string | undefined;
   /** `postern.identity`: callers have to show a token of the bench's issuer. */
   readonly identity: Tree;
-  readonly keySet: object;
-  readonly say: (line: string) => void;
 };
 
 /** A group of measurements; servers that it starts end with its own scope. */
@@ -46,32 +43,27 @@ export const REQUESTS = 'requests';
 export const ALL_ALLOWED = 'all allowed';
 const COUNT = 5000;
 
-export async function prepareBench(scope: Scope, say: (line: string) => void): Promise<Bench> {
+export async function prepareBench(scope: Scope): Promise<Bench> {
   const folder = scratchFolder(scope);
   const load = startGenerator(scope);
-  const { requests, jwks } = await benchRequests(COUNT);
+  const callers = await createCallers();
+  const requests = callers.requests(COUNT);
   load.give(REQUESTS, requests);
   load.give(
     ALL_ALLOWED,
     requests.map((request) => ({ ...request, isAllowed: true })),
   );
   const keys = join(folder, 'keys.json');
-  writeFileSync(keys, JSON.stringify(jwks));
+  writeFileSync(keys, JSON.stringify(callers.jwks));
   const isQuick = process.env['BENCH_QUICK'] === '1';
   const peer = process.env['PEER'];
   return {
-    ...{ scope, folder, load, requests, isQuick, say },
+    ...{ folder, load, callers, isQuick },
     full: (full, quick) => (isQuick ? quick : full),
     peer: peer === '' ? undefined : peer,
-    identity: identityOf(keys),
-    keySet: jwks,
+    identity: { required: true, issuers: [{ issuer: benchIssuer, jwks_file: keys }] },
   };
 }
-
-export const identityOf = (keysFile: string): Tree => ({
-  required: true,
-  issuers: [{ issuer: benchIssuer, jwks_file: keysFile }],
-});
 
 type Fixture = 'decode' | 'verified' | 'verify';
 
@@ -81,7 +73,7 @@ export function policyFolder(bench: Bench, name: Fixture): string {
   if (name !== 'verify') return fixture;
   const folder = join(bench.folder, name);
   cpSync(fixture, folder, { recursive: true });
-  writeFileSync(join(folder, 'data.json'), JSON.stringify({ keys: JSON.stringify(bench.keySet) }));
+  writeFileSync(join(folder, 'data.json'), JSON.stringify({ keys: JSON.stringify(bench.callers.jwks) }));
   return folder;
 }
 

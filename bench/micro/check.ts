@@ -19,7 +19,7 @@ import { buildModule } from '../../test/support/modules.ts';
 import { root } from '../../test/support/process.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { scratchFolder } from '../../test/support/servers.ts';
-import { benchIssuer, benchRequests } from '../load/requests.ts';
+import { benchIssuer, createCallers } from '../load/requests.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 9);
 const PER_ROUND = 10_000;
@@ -27,8 +27,10 @@ const PATH = 'envoy/authz/allow';
 
 const scope = createScope();
 const folder = scratchFolder(scope);
-const { requests, jwks } = await benchRequests(1000);
-const questions = requests.filter(({ isAllowed }) => isAllowed).map(({ check }) => check);
+const { requests, jwks } = await createCallers();
+const questions = requests(1000)
+  .filter(({ isAllowed }) => isAllowed)
+  .map(({ check }) => check);
 const keys = join(folder, 'keys.json');
 writeFileSync(keys, JSON.stringify(jwks));
 const configFile = join(folder, 'config.json');

@@ -1,0 +1,31 @@
+import { cpuMicros, treeOf } from '../load/processes.ts';
+import { type Bench, type Measured, REQUESTS } from './bench.ts';
+
+/** CPU (user and system) per decision, µs, of a server that is given as much as it can take. */
+export type Cost = {
+  /** Of the process that serves. */
+  readonly micros: number;
+  /** Of all its processes. */
+  readonly allMicros: number;
+  readonly perSecond: number;
+};
+
+const CONNECTIONS = 2;
+const AT_ONCE = 32;
+
+export async function costOf(
+  { load }: Bench,
+  { grpc, pid }: Measured,
+  milliseconds: number,
+  requests = REQUESTS,
+): Promise<Cost> {
+  const pids = treeOf(pid).map((use) => use.pid);
+  const before = pids.map(cpuMicros);
+  const { answered, milliseconds: tookMs } = await load.run({
+    ...{ kind: 'check', address: grpc, connections: CONNECTIONS },
+    ...{ requests, milliseconds, load: { atOnce: AT_ONCE } },
+  });
+  const used = pids.map((each, i) => Math.max(0, cpuMicros(each) - (before[i] ?? 0)));
+  const all = used.reduce((sum, micros) => sum + micros, 0);
+  return { micros: (used[0] ?? 0) / answered, allMicros: all / answered, perSecond: answered / (tookMs / 1000) };
+}

@@ -1,0 +1,45 @@
+import { type Envoy, startEnvoy } from '../../test/support/envoy.ts';
+import { createScope } from '../../test/support/scope.ts';
+import type { Outcome } from '../load/jobs.ts';
+import { ALL_ALLOWED, type Group, REQUESTS, whole } from './bench.ts';
+import { latencyRow, p99Ratio, RATE } from './latency.ts';
+import { interleaved, overRounds } from './rounds.ts';
+
+/*
+ * What ext_authz adds to the latency of a real Envoy, which answers by itself what is let through.
+ */
+
+const WITHOUT = `Envoy at ${RATE}/s, without ext_authz`;
+const WITH = `Envoy at ${RATE}/s, with ext_authz: token verified, log in the store`;
+const CONNECTIONS = 4;
+
+export const envoy: Group = async (bench) => {
+  const scope = createScope();
+  try {
+    const { folder, load } = bench;
+    const { grpc } = await whole(bench, scope, 'envoy');
+    const envoys: { readonly [name: string]: Envoy } = {
+      [WITHOUT]: await startEnvoy(scope, { folder, servers: [], upstream: undefined }),
+      [WITH]: await startEnvoy(scope, { folder, servers: [grpc], upstream: undefined }),
+    };
+    const through = (name: string, ms: number): Promise<Outcome> =>
+      load.run({
+        ...{ kind: 'http', address: `127.0.0.1:${envoys[name]?.port}`, connections: CONNECTIONS },
+        ...{ requests: name === WITH ? REQUESTS : ALL_ALLOWED, milliseconds: ms, load: { perSecond: RATE } },
+      });
+    const names = Object.keys(envoys);
+    for (const name of names) await through(name, bench.full(3000, 1500));
+    const found = await interleaved(names, bench.full(5, 2), (name) => through(name, bench.full(15_000, 3000)));
+    const [without = [], withIt = []] = [found[WITHOUT], found[WITH]];
+    const added = (which: 'p50' | 'p99'): number =>
+      overRounds(withIt, without, (one, other) => one[which] - other[which]);
+    return [
+      latencyRow(WITHOUT, without),
+      { ...latencyRow(WITH, withIt), ratio: p99Ratio(WITHOUT, withIt, without) },
+      { name: 'added to p50', figures: [added('p50')], unit: 'ms' },
+      { name: 'added to p99', figures: [added('p99')], unit: 'ms', goal: { of: 'figure', most: 2 } },
+    ];
+  } finally {
+    await scope.close();
+  }
+};
