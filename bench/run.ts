@@ -51,7 +51,12 @@ async function measureAll(bench: Bench): Promise<readonly Section[]> {
   for (const name of only) {
     const { title, measure } = groups[name] as (typeof groups)[string];
     const startedMs = performance.now();
-    sections.push({ title, rows: await measure(bench) });
+    try {
+      sections.push({ title, rows: await measure(bench) });
+    } catch (error) {
+      process.exitCode = 1;
+      process.stderr.write(`bench: ${name} failed: ${error instanceof Error ? error.stack : String(error)}\n`);
+    }
     process.stderr.write(`bench: ${name} took ${((performance.now() - startedMs) / 1000).toFixed(0)} s\n`);
   }
   return sections;
@@ -64,7 +69,7 @@ try {
   process.stdout.write(`${tableOf(results)}\n`);
   const file = env('BENCH_JSON');
   if (file !== undefined) writeFileSync(file, toJson(results));
-  if (toWrite) {
+  if (toWrite && process.exitCode === undefined) {
     writeResults(results);
     if (bench.peer !== undefined) recordPeer(results, { peer: PEER, floor: FLOOR, latency: PEER_LATENCY });
     await import('./report/update-readme.ts');

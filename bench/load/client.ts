@@ -1,4 +1,5 @@
-import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2';
 
 /*
  * Calls over plain HTTP/2: cheaper than a gRPC client, so that two cores suffice for both ends.
@@ -15,6 +16,23 @@ export function framed(message: Uint8Array): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);
   return Buffer.concat([head, message]);
+}
+
+export type Connection = { readonly session: () => ClientHttp2Session; readonly close: () => void };
+
+/** A connection that is opened anew when the server asks for it (GOAWAY), as Envoy does. */
+export async function openConnection(address: string): Promise<Connection> {
+  let session = open();
+  function open(): ClientHttp2Session {
+    const opened = connect(`http://${address}`);
+    opened.on('error', () => {});
+    opened.once('goaway', () => {
+      if (session === opened) session = open();
+    });
+    return opened;
+  }
+  await once(session, 'connect');
+  return { session: () => session, close: () => session.destroy() };
 }
 
 /** One Check on a session; the answer is empty where the call failed. */

@@ -1,6 +1,5 @@
-import { once } from 'node:events';
-import { type ClientHttp2Session, connect } from 'node:http2';
-import { callCheck, callHttp, framed, statusCodeOf } from './client.ts';
+import type { ClientHttp2Session } from 'node:http2';
+import { type Connection, callCheck, callHttp, framed, openConnection, statusCodeOf } from './client.ts';
 import type { FromGenerator, Job, Outcome, ToGenerator } from './jobs.ts';
 import { quantile, startOpenLoop } from './open-loop.ts';
 import { type BenchRequest, idPrefix } from './requests.ts';
@@ -11,7 +10,9 @@ import { type BenchRequest, idPrefix } from './requests.ts';
 
 const PERMISSION_DENIED = 7;
 
-type Call = (session: ClientHttp2Session, n: number) => Promise<boolean>;
+/** Undefined when the answer was right; else what was wrong with it. */
+type Verdict = string | undefined;
+type Call = (session: ClientHttp2Session, n: number) => Promise<Verdict>;
 type Calls = { readonly [kind in Job['kind']]: Call };
 
 const given = new Map<string, Calls>();
@@ -25,6 +26,9 @@ function stamped(frame: Buffer, idAt: number): Buffer {
   return copy;
 }
 
+const verdict = (got: number | undefined, due: number): Verdict =>
+  got === due ? undefined : `${got ?? 'nothing'} instead of ${due}`;
+
 function callsFor(requests: readonly BenchRequest[]): Calls {
   const frames = requests.map(({ check, isAllowed }) => {
     const frame = framed(check);
@@ -37,59 +41,63 @@ function callsFor(requests: readonly BenchRequest[]): Calls {
   return {
     check: async (session, n) => {
       const { frame, idAt, code } = frames[n % frames.length] as (typeof frames)[number];
-      return statusCodeOf(await callCheck(session, stamped(frame, idAt))) === code;
+      return verdict(statusCodeOf(await callCheck(session, stamped(frame, idAt))), code);
     },
     http: async (session, n) => {
       const { headers, status } = questions[n % questions.length] as (typeof questions)[number];
       const id = `${idPrefix}${String(++sent).padStart(12, '0')}`;
-      return (await callHttp(session, { ...headers, 'x-request-id': id })) === status;
+      return verdict(await callHttp(session, { ...headers, 'x-request-id': id }), status);
     },
   };
 }
 
-type Measured = Pick<Outcome, 'answered' | 'wrong' | 'ownDelayMs'> & { readonly latencies: readonly number[] };
-type Ask = (n: number) => Promise<boolean>;
+type Measured = { readonly latencies: readonly number[]; readonly ownDelayMs: number };
+/** Resolves when there is an answer. */
+type Ask = (n: number) => Promise<void>;
 
 async function atRate(ask: Ask, perSecond: number, milliseconds: number): Promise<Measured> {
   const loop = startOpenLoop(ask, perSecond);
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
   const ownDelayMs = loop.ownDelayMs();
   await loop.stop();
-  const latencies = loop.samples.map(({ latencyMs }) => latencyMs);
-  return { answered: latencies.length, wrong: loop.wrong(), latencies, ownDelayMs };
+  return { latencies: loop.samples.map(({ latencyMs }) => latencyMs), ownDelayMs };
 }
 
 async function asManyAsCanBe(ask: Ask, atOnce: number, milliseconds: number): Promise<Measured> {
   const latencies: number[] = [];
   const untilMs = performance.now() + milliseconds;
-  let [begun, wrong] = [0, 0];
+  let begun = 0;
   const lane = async (): Promise<void> => {
     while (performance.now() < untilMs) {
       const sentMs = performance.now();
-      if (!(await ask(begun++))) wrong++;
+      await ask(begun++);
       latencies.push(performance.now() - sentMs);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, lane));
-  return { answered: latencies.length, wrong, latencies, ownDelayMs: 0 };
+  return { latencies, ownDelayMs: 0 };
 }
 
 async function run({ kind, address, connections, requests, milliseconds, load }: Job): Promise<Outcome> {
   const call = given.get(requests)?.[kind];
   if (call === undefined) throw new Error(`no requests named ${requests}`);
-  const sessions = Array.from({ length: connections }, () => connect(`http://${address}`));
+  const open = await Promise.all(Array.from({ length: connections }, () => openConnection(address)));
+  const wrong: { [what: string]: number } = {};
+  const ask: Ask = async (n) => {
+    const what = await call((open[n % connections] as Connection).session(), n);
+    if (what !== undefined) wrong[what] = (wrong[what] ?? 0) + 1;
+  };
   try {
-    await Promise.all(sessions.map((session) => once(session, 'connect')));
-    const ask = (n: number): Promise<boolean> => call(sessions[n % connections] as ClientHttp2Session, n);
     const startedMs = performance.now();
-    const { latencies, ...counts } =
+    const { latencies, ownDelayMs } =
       'perSecond' in load
         ? await atRate(ask, load.perSecond, milliseconds)
         : await asManyAsCanBe(ask, load.atOnce, milliseconds);
     const [p50 = 0, p99 = 0, p999 = 0] = [0.5, 0.99, 0.999].map((share) => quantile(latencies, share));
-    return { ...counts, milliseconds: performance.now() - startedMs, p50, p99, p999 };
+    const tookMs = performance.now() - startedMs;
+    return { answered: latencies.length, wrong, milliseconds: tookMs, ownDelayMs, p50, p99, p999 };
   } finally {
-    for (const session of sessions) session.destroy();
+    for (const { close } of open) close();
   }
 }
 

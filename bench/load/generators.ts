@@ -38,7 +38,8 @@ export function startGenerator(scope: Scope): Generator {
       tell({ id, job });
       const outcome = await asked.promise;
       const { answered, wrong } = outcome;
-      if (answered === 0 || wrong > 0) throw new Error(`${wrong} of ${answered} answers of ${job.address} are wrong`);
+      if (answered === 0) throw new Error(`${job.address} answered nothing`);
+      if (Object.keys(wrong).length > 0) throw new Error(`of ${answered} answers are wrong: ${JSON.stringify(wrong)}`);
       return outcome;
     },
   };

@@ -20,7 +20,8 @@ export type Latency = { readonly p50: number; readonly p99: number; readonly p99
 
 export type Outcome = Latency & {
   readonly answered: number;
-  readonly wrong: number;
+  /** Answers that were not the ones that were due, by what they said: `7 instead of 0`. */
+  readonly wrong: { readonly [what: string]: number };
   readonly milliseconds: number;
   /** Longest time that the process which sends was not there, ms: so much of a latency may be its own. */
   readonly ownDelayMs: number;

@@ -10,7 +10,6 @@ export type Sample = { readonly dueMs: number; readonly latencyMs: number };
 
 export type OpenLoop = {
   readonly samples: readonly Sample[];
-  readonly wrong: () => number;
   /** Longest time since the last call that this process itself was not there, ms: so much of a latency may be its own. */
   readonly ownDelayMs: () => number;
   /** Resolves when all answers are there. */
@@ -20,21 +19,19 @@ export type OpenLoop = {
 /** What is due within so short a time is sent at once, ms. */
 const SHORTEST_MS = 0.25;
 
-/** `call` sends the n-th request, and resolves with whether its answer was right. */
-export function startOpenLoop(call: (n: number) => Promise<boolean>, perSecond: number): OpenLoop {
+/** `call` sends the n-th request, and resolves when it is answered. */
+export function startOpenLoop(call: (n: number) => Promise<void>, perSecond: number): OpenLoop {
   const samples: Sample[] = [];
   const pending = new Set<Promise<void>>();
   const spacingMs = 1000 / perSecond;
   const delays = monitorEventLoopDelay({ resolution: 1 });
   delays.enable();
-  let wrong = 0;
   let sent = 0;
   let startMs: number | undefined;
 
   async function one(n: number, dueMs: number): Promise<void> {
-    const isRight = await call(n);
+    await call(n);
     samples.push({ dueMs, latencyMs: performance.now() - dueMs });
-    if (!isRight) wrong++;
   }
 
   function send(): void {
@@ -53,7 +50,6 @@ export function startOpenLoop(call: (n: number) => Promise<boolean>, perSecond: 
   metronome.on('message', send);
   return {
     samples,
-    wrong: () => wrong,
     ownDelayMs: () => {
       const longest = delays.max / 1e6;
       delays.reset();

@@ -13,10 +13,11 @@ import {
   peerServer,
   postern,
   printingTo,
+  REQUESTS,
   storeIn,
   whole,
 } from './bench.ts';
-import { type Cost, costOf } from './cost.ts';
+import { type Cost, costOf, warmUp } from './cost.ts';
 import { interleaved, overRounds } from './rounds.ts';
 
 /*
@@ -72,11 +73,10 @@ export const cpu: Group = async (bench) => {
   const scope = createScope();
   try {
     const servers = await startAll(bench, scope);
-    const cost = (name: string, ms: number): Promise<Cost> =>
-      costOf(bench, servers.get(name) as Measured, ms, name === FLOOR ? ALL_ALLOWED : undefined);
-    for (const name of servers.keys()) await cost(name, bench.full(3000, 1500));
-    const found = await interleaved([...servers.keys()], bench.full(5, 2), (name) =>
-      cost(name, bench.full(4000, 1500)),
+    const requestsFor = (name: string): string => (name === FLOOR ? ALL_ALLOWED : REQUESTS);
+    for (const [name, server] of servers) await warmUp(bench, server, requestsFor(name));
+    const found = await interleaved([...servers.keys()], bench.full(7, 2), (name) =>
+      costOf(bench, servers.get(name) as Measured, bench.full(4000, 1500), requestsFor(name)),
     );
     return rowsOf(bench, new Map(Object.entries(found)));
   } finally {

@@ -2,6 +2,7 @@ import { type Envoy, startEnvoy } from '../../test/support/envoy.ts';
 import { createScope } from '../../test/support/scope.ts';
 import type { Outcome } from '../load/jobs.ts';
 import { ALL_ALLOWED, type Group, REQUESTS, whole } from './bench.ts';
+import { warmUp } from './cost.ts';
 import { latencyRow, p99Ratio, RATE } from './latency.ts';
 import { interleaved, overRounds } from './rounds.ts';
 
@@ -17,10 +18,11 @@ export const envoy: Group = async (bench) => {
   const scope = createScope();
   try {
     const { folder, load } = bench;
-    const { grpc } = await whole(bench, scope, 'envoy');
+    const server = await whole(bench, scope, 'envoy');
+    await warmUp(bench, server);
     const envoys: { readonly [name: string]: Envoy } = {
       [WITHOUT]: await startEnvoy(scope, { folder, servers: [], upstream: undefined }),
-      [WITH]: await startEnvoy(scope, { folder, servers: [grpc], upstream: undefined }),
+      [WITH]: await startEnvoy(scope, { folder, servers: [server.grpc], upstream: undefined }),
     };
     const through = (name: string, ms: number): Promise<Outcome> =>
       load.run({

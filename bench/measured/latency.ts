@@ -4,6 +4,7 @@ import { median } from '../load/open-loop.ts';
 import { recordedPeer } from '../report/peer.ts';
 import type { Row } from '../report/row.ts';
 import { type Bench, type Group, type Measured, peerServer, postern, REQUESTS, whole } from './bench.ts';
+import { warmUp } from './cost.ts';
 import { interleaved, overRounds } from './rounds.ts';
 
 /*
@@ -60,9 +61,7 @@ export const latency: Group = async (bench) => {
     servers.set(OFF, await postern(bench, scope, { policy: 'verified', postern: { identity } }));
     const on = await whole(bench, scope, 'latency');
     servers.set(ON, on).set(MOST, on);
-    for (const { grpc } of servers.values()) {
-      await loadOf(bench, 'check', grpc, { atOnce: AT_ONCE }, bench.full(3000, 1500));
-    }
+    for (const server of new Set(servers.values())) await warmUp(bench, server);
     const most = await mostOf(bench, on);
     const found = await interleaved([...servers.keys()], bench.full(5, 2), (name) => {
       const perSecond = name === MOST ? most * PART : RATE;

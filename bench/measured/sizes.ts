@@ -6,7 +6,7 @@ import { median } from '../load/open-loop.ts';
 import { sumOf, treeOf } from '../load/processes.ts';
 import type { Row } from '../report/row.ts';
 import { type Bench, type Group, type Measured, REQUESTS } from './bench.ts';
-import { type Cost, costOf } from './cost.ts';
+import { costOf, warmUp } from './cost.ts';
 import { interleaved, overRounds } from './rounds.ts';
 
 /*
@@ -84,12 +84,11 @@ export const sizes: Group = async (bench) => {
   try {
     const candidates = await startAll(bench, scope);
     const named = new Map(candidates.map((candidate) => [candidate.name, candidate]));
-    const cost = (name: string, ms: number): Promise<Cost> => {
+    for (const { server, requests } of candidates) await warmUp(bench, server, requests);
+    const found = await interleaved([...named.keys()], bench.full(5, 2), (name) => {
       const { server, requests } = named.get(name) as Candidate;
-      return costOf(bench, server, ms, requests);
-    };
-    for (const name of named.keys()) await cost(name, bench.full(3000, 1500));
-    const found = await interleaved([...named.keys()], bench.full(5, 2), (name) => cost(name, bench.full(4000, 1500)));
+      return costOf(bench, server, bench.full(4000, 1500), requests);
+    });
     const [fewRules, fewEntries] = [nameOf(ruleCounts[0], 'rules'), nameOf(entryCounts[0], 'data entries')];
     const rows = Object.entries(found).map(([name, costs]) => {
       const to = name.endsWith('rules') ? fewRules : fewEntries;

@@ -5,6 +5,7 @@ import { createArchives, startVersions } from '../../test/support/versions.ts';
 import type { Outcome } from '../load/jobs.ts';
 import { median } from '../load/open-loop.ts';
 import { type Bench, type Group, storeIn } from './bench.ts';
+import { warmUp } from './cost.ts';
 import { latencyRow, loadOf, mostOf, PART, p99Ratio, RATE } from './latency.ts';
 import { interleaved } from './rounds.ts';
 
@@ -66,6 +67,7 @@ export const swaps: Group = async (bench) => {
   const scope = createScope();
   try {
     const { server, swapEverySecond } = await startSwapping(bench, scope);
+    await warmUp(bench, server);
     const most = await mostOf(bench, server);
     const ms = bench.full(15_000, 4000);
     const taken: number[] = [];

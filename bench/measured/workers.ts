@@ -5,6 +5,7 @@ import { median } from '../load/open-loop.ts';
 import { cpuMicros, treeOf } from '../load/processes.ts';
 import type { Goal, Row } from '../report/row.ts';
 import { type Bench, type Group, type Measured, postern, REQUESTS, storeIn } from './bench.ts';
+import { warmUp } from './cost.ts';
 import { interleaved, overRounds } from './rounds.ts';
 
 /*
@@ -65,7 +66,7 @@ export const workers: Group = async (bench) => {
       const perSecond = outcomes.reduce((sum, each) => sum + each.answered / (each.milliseconds / 1000), 0);
       return { perSecond, byCpu: answered / Math.max(most, all / CORES), busiest: most / all };
     };
-    for (const name of names) await scale(name, bench.full(4000, 1500));
+    for (const name of names) await warmUp(bench, servers[name]);
     const found = await interleaved(names, bench.full(5, 2), (name) => scale(name, bench.full(5000, 2000)));
     return rowsOf(found[ONE] ?? [], found[TWO] ?? [], hasRoom);
   } finally {
