@@ -54,7 +54,7 @@ async function startSwapping(bench: Bench, scope: ReturnType<typeof createScope>
   async function swapEverySecond(isOver: () => boolean): Promise<number> {
     const first = version;
     for (let dueMs = performance.now(); !isOver(); dueMs += EVERY_MS) {
-      await new Promise((resolve) => setTimeout(resolve, dueMs - performance.now()));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs - performance.now())));
       version++;
       await versions.offer(version, archiveOf(version));
     }
