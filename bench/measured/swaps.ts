@@ -53,8 +53,9 @@ async function startSwapping(bench: Bench, scope: ReturnType<typeof createScope>
   /** Swaps until it is told to stop; resolves with how many became active. */
   async function swapEverySecond(isOver: () => boolean): Promise<number> {
     const first = version;
-    for (let dueMs = performance.now(); !isOver(); dueMs += EVERY_MS) {
+    for (let dueMs = performance.now() + EVERY_MS; !isOver(); dueMs += EVERY_MS) {
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs - performance.now())));
+      if (isOver()) break;
       version++;
       await versions.offer(version, archiveOf(version));
     }
