@@ -20,7 +20,12 @@ import type { Row } from '../report/row.ts';
  */
 
 /** Of a server that is measured: where it is, and its process. */
-export type Measured = { readonly grpc: string; readonly pid: number };
+export type Measured = {
+  readonly grpc: string;
+  readonly pid: number;
+  /** Undefined where there are no metrics. */
+  readonly diagnostic?: string;
+};
 
 export type Bench = {
   readonly folder: string;
@@ -80,7 +85,7 @@ export function policyFolder(bench: Bench, name: Fixture): string {
 export const policyBundle = (bench: Bench, name: Fixture): string =>
   buildBundle([policyFolder(bench, name)], join(bench.folder, `${name}.tar.gz`));
 
-const measured = ({ grpc, process }: Server): Measured => ({ grpc, pid: process.pid ?? 0 });
+const measured = ({ grpc, diagnostic, process }: Server): Measured => ({ grpc, diagnostic, pid: process.pid ?? 0 });
 
 export type PosternOptions = {
   readonly policy: Fixture;

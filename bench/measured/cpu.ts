@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { root } from '../../test/support/process.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { median } from '../load/open-loop.ts';
+import { metricOf } from '../load/processes.ts';
 import { recordedPeer } from '../report/peer.ts';
 import type { Goal, Row } from '../report/row.ts';
 import {
@@ -78,7 +79,7 @@ export const cpu: Group = async (bench) => {
     const found = await interleaved([...servers.keys()], bench.full(7, 2), (name) =>
       costOf(bench, servers.get(name) as Measured, bench.full(4000, 1500), requestsFor(name)),
     );
-    return rowsOf(bench, new Map(Object.entries(found)));
+    return [...rowsOf(bench, new Map(Object.entries(found))), await lostBy(servers.get(VERIFIED_LOG))];
   } finally {
     await scope.close();
   }
@@ -128,6 +129,13 @@ function rowsOf(bench: Bench, found: ReadonlyMap<string, readonly Cost[]>): read
       return { name: `${name}: log on to off`, figures: [], unit: '', ratio: { to: VERIFIED, value }, goal: LOG };
     }),
   ];
+}
+
+/** A log that gives up decisions costs less. */
+async function lostBy(server: Measured | undefined): Promise<Row> {
+  const lost = await metricOf(server?.diagnostic ?? '', 'postern_store_dropped_decisions_total');
+  const goal = { of: 'figure', most: 0 } as const;
+  return { name: `${VERIFIED_LOG}: not recorded`, figures: [lost], unit: 'decisions', goal };
 }
 
 /** What is behind the transport. */

@@ -2,7 +2,7 @@
  * What the table shows, and what the file of results holds.
  */
 
-export type Unit = 'µs' | 'ms' | 'MiB' | '/s' | '';
+export type Unit = 'µs' | 'ms' | 'MiB' | '/s' | 'decisions' | '';
 
 /** Something to be reached by the ratio, or by the (last) figure. */
 export type Goal = { readonly of: 'ratio' | 'figure' } & ({ readonly most: number } | { readonly least: number });

@@ -5,7 +5,7 @@ import type { Goal, Results, Row, Section, Unit } from './row.ts';
  */
 
 /** How many digits are shown behind the point. */
-const digits: { readonly [unit in Unit]: number } = { µs: 1, ms: 2, MiB: 0, '/s': 0, '': 2 };
+const digits: { readonly [unit in Unit]: number } = { µs: 1, ms: 2, MiB: 0, '/s': 0, decisions: 0, '': 2 };
 
 const HEAD = '| | measured | ratio | to | goal |\n|---|---|---|---|---|';
 
