@@ -94,7 +94,8 @@ function rowsOf(bench: Bench, found: ReadonlyMap<string, readonly Cost[]>): read
     bench.peer === undefined
       ? micros(FLOOR).map((floor) => (floor * recorded.cpuMicros) / recorded.floorMicros)
       : micros(PEER);
-  const mark = bench.peer === undefined ? { recorded: recorded.note } : {};
+  const mark =
+    bench.peer === undefined ? { recorded: `${recorded.note}; taken as that multiple of the empty handler here` } : {};
   const toPeer = (name: string): Row['ratio'] => ({
     to: PEER,
     value: overRounds(micros(name), peer, (one, other) => one / other),

@@ -39,14 +39,15 @@ export const p99Ratio = (to: string, one: readonly Outcome[], other: readonly Ou
   value: overRounds(one, other, (a, b) => a.p99 / b.p99),
 });
 
-export const loadOf = (bench: Bench, kind: Job['kind'], address: string, load: Job['load'], ms: number) =>
-  bench.load.run({ kind, address, connections: CONNECTIONS, requests: REQUESTS, milliseconds: ms, load });
+/** Checks, at a rate or as many as can be. */
+export const loadOf = (bench: Bench, address: string, load: Job['load'], milliseconds: number): Promise<Outcome> =>
+  bench.load.run({ kind: 'check', address, connections: CONNECTIONS, requests: REQUESTS, milliseconds, load });
 
 /** The most decisions per second, the median of a few tries. */
 export async function mostOf(bench: Bench, { grpc }: Measured): Promise<number> {
   const tries: number[] = [];
   for (let i = 0; i < bench.full(5, 2); i++) {
-    const { answered, milliseconds } = await loadOf(bench, 'check', grpc, { atOnce: AT_ONCE }, bench.full(4000, 1500));
+    const { answered, milliseconds } = await loadOf(bench, grpc, { atOnce: AT_ONCE }, bench.full(4000, 1500));
     tries.push(answered / (milliseconds / 1000));
   }
   return median(tries);
@@ -65,7 +66,7 @@ export const latency: Group = async (bench) => {
     const most = await mostOf(bench, on);
     const found = await interleaved([...servers.keys()], bench.full(5, 2), (name) => {
       const perSecond = name === MOST ? most * PART : RATE;
-      return loadOf(bench, 'check', servers.get(name)?.grpc ?? '', { perSecond }, bench.full(15_000, 3000));
+      return loadOf(bench, servers.get(name)?.grpc ?? '', { perSecond }, bench.full(15_000, 3000));
     });
     const late = median(Object.values(found).flatMap((rounds) => rounds.map(({ ownDelayMs }) => ownDelayMs)));
     return [

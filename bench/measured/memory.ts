@@ -32,8 +32,11 @@ export const memory: Group = async (bench) => {
     const cycle = async (): Promise<Sample> => {
       const samples: Sample[] = [];
       const sampling = setInterval(() => samples.push(now()), SAMPLE_MS);
-      for (const load of phases) await loadOf(bench, 'check', grpc, load, bench.full(15_000, 2000));
-      clearInterval(sampling);
+      try {
+        for (const load of phases) await loadOf(bench, grpc, load, bench.full(15_000, 2000));
+      } finally {
+        clearInterval(sampling);
+      }
       return { serving: median(samples.map((one) => one.serving)), all: median(samples.map((one) => one.all)) };
     };
     await cycle();

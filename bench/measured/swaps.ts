@@ -76,14 +76,10 @@ export const swaps: Group = async (bench) => {
       const { part, swapped } = windows[name] as (typeof windows)[string];
       let isOver = !swapped;
       const swapping = swapEverySecond(() => isOver);
-      const outcome = await loadOf(
-        bench,
-        'check',
-        server.grpc,
-        { perSecond: part === undefined ? RATE : most * part },
-        ms,
-      );
-      isOver = true;
+      const perSecond = part === undefined ? RATE : most * part;
+      const outcome = await loadOf(bench, server.grpc, { perSecond }, ms).finally(() => {
+        isOver = true;
+      });
       const swaps = await swapping;
       if (swapped) taken.push(swaps / (ms / EVERY_MS));
       return outcome;
