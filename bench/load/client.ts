@@ -1,24 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { type ClientHttp2Session, connect } from 'node:http2';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2';
 
 /*
- * A closed-loop load generator over plain HTTP/2: cheaper than a gRPC client, so that two cores suffice for both ends.
+ * Calls over plain HTTP/2: cheaper than a gRPC client, so that two cores suffice for both ends.
  */
 
-export type Load = {
-  readonly address: string;
-  /** CheckRequest bytes; sent in turn. */
-  readonly requests: readonly Buffer[];
-  readonly connections: number;
-  readonly streamsPerConnection: number;
-  readonly milliseconds: number;
-  /** Whether an answer is the one that is expected; a bench that measures refusals measures nothing. */
-  readonly isRight: (response: Buffer) => boolean;
-};
-
-export type LoadResult = { readonly answered: number; readonly wrong: number; readonly milliseconds: number };
-
-const headers = {
+const checkHeaders = {
   ':method': 'POST',
   ':path': '/envoy.service.auth.v3.Authorization/Check',
   'content-type': 'application/grpc',
@@ -31,10 +18,27 @@ export function framed(message: Uint8Array): Buffer {
   return Buffer.concat([head, message]);
 }
 
+export type Connection = { readonly session: () => ClientHttp2Session; readonly close: () => void };
+
+/** A connection that is opened anew when the server asks for it (GOAWAY), as Envoy does. */
+export async function openConnection(address: string): Promise<Connection> {
+  let session = open();
+  function open(): ClientHttp2Session {
+    const opened = connect(`http://${address}`);
+    opened.on('error', () => {});
+    opened.once('goaway', () => {
+      if (session === opened) session = open();
+    });
+    return opened;
+  }
+  await once(session, 'connect');
+  return { session: () => session, close: () => session.destroy() };
+}
+
 /** One Check on a session; the answer is empty where the call failed. */
 export const callCheck = (session: ClientHttp2Session, framedRequest: Buffer): Promise<Buffer> =>
   new Promise((resolve) => {
-    const stream = session.request(headers);
+    const stream = session.request(checkHeaders);
     const chunks: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.on('error', () => {});
@@ -44,36 +48,25 @@ export const callCheck = (session: ClientHttp2Session, framedRequest: Buffer): P
     stream.end(framedRequest);
   });
 
-export async function runLoad(load: Load): Promise<LoadResult> {
-  const bodies = load.requests.map(framed);
-  let next = 0;
-  let answered = 0;
-  let wrong = 0;
-  const startedAt = performance.now();
-  const isOver = (): boolean => performance.now() - startedAt >= load.milliseconds;
+/** One request without a body on a session; gives the status, 0 where the call failed. */
+export const callHttp = (session: ClientHttp2Session, headers: OutgoingHttpHeaders): Promise<number> =>
+  new Promise((resolve) => {
+    const stream = session.request(headers, { endStream: true });
+    let status = 0;
+    stream.on('response', (head) => {
+      status = head[':status'] ?? 0;
+    });
+    stream.on('error', () => {});
+    stream.on('close', () => resolve(status));
+    stream.resume();
+  });
 
-  const lane = async (session: ClientHttp2Session): Promise<void> => {
-    while (!isOver()) {
-      const response = await callCheck(session, bodies[next++ % bodies.length] as Buffer);
-      answered++;
-      if (response.length === 0 || !load.isRight(response)) wrong++;
-    }
-  };
-
-  const sessions = Array.from({ length: load.connections }, () => connect(`http://${load.address}`));
-  await Promise.all(
-    sessions.flatMap((session) => Array.from({ length: load.streamsPerConnection }, () => lane(session))),
-  );
-  const milliseconds = performance.now() - startedAt;
-  for (const session of sessions) session.destroy();
-  return { answered, wrong, milliseconds };
-}
-
-/** CPU time (user and system) that a process has used, µs (proc(5), /proc/PID/stat). */
-export function cpuMicros(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  const ticks = Number(fields[11]) + Number(fields[12]);
-  return ticks * 10_000;
+/**
+ * Of a CheckResponse, the code in its status (its first field; google.rpc.Status, field 1): 0 is an allow. Undefined when
+ * the answer does not begin like that. Not decoded in full, to leave the CPU to the servers.
+ */
+export function statusCodeOf(response: Buffer): number | undefined {
+  if (response[0] !== 0x0a) return undefined;
+  if (response[1] === 0) return 0;
+  return response[2] === 0x08 ? response[3] : undefined;
 }

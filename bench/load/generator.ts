@@ -1,163 +1,116 @@
+import type { ClientHttp2Session } from 'node:http2';
+import { type Connection, callCheck, callHttp, framed, openConnection, statusCodeOf } from './client.ts';
+import type { FromGenerator, Job, Outcome, ToGenerator } from './jobs.ts';
+import { quantile, startOpenLoop } from './open-loop.ts';
+import { type BenchRequest, idPrefix } from './requests.ts';
+
 /*
- * A process that asks for checks, as told by the one that forked it (GeneratorTask), and tells it what became of them
- * (GeneratorReport). Times count from when a request was due, so that what this process is late by counts too.
+ * A process that generates load as it is told, and judges each answer.
  */
-import { connectLean, type FramedCheck, frameCheck, type LeanClient } from './lean-client.ts';
 
-export type GeneratorTask = {
-  readonly address: string;
-  /** CheckRequest bytes in base64, sent in turn. */
-  readonly requests: readonly string[];
-  readonly connections: number;
-  /** Closed loop: so many calls at once on each connection. Open loop: requests per second, whatever the answers do. */
-  readonly load: { readonly streams: number } | { readonly perSecond: number };
-  readonly ms: number;
-  /** Calls are given up after this; Envoy's default for ext_authz is 200. */
-  readonly timeoutMs: number;
-  /** Calls at once, beyond which none are sent. */
-  readonly mostOpen: number;
-};
+const PERMISSION_DENIED = 7;
 
-export type GeneratorReport = {
-  readonly asked: number;
-  readonly allowed: number;
-  readonly refused: number;
-  readonly timedOut: number;
-  /** Their connection was closed. */
-  readonly lost: number;
-  /** Not sent: as many are open as may be. */
-  readonly heldBack: number;
-  /** Neither allowed nor refused as an overload has to be. */
-  readonly wrong: number;
-  /** Times, ms. */
-  readonly allowedMs: readonly number[];
-  readonly refusedMs: readonly number[];
-  /** How late calls were sent, ms: so much of all times is this process's own. */
-  readonly lateMs: readonly number[];
-  /** When the last call was due that was not allowed, since the start; 0: all were. */
-  readonly lastDeniedMs: number;
-};
+/** Undefined when the answer was right; else what was wrong with it. */
+type Verdict = string | undefined;
+type Call = (session: ClientHttp2Session, n: number) => Promise<Verdict>;
+type Calls = { readonly [kind in Job['kind']]: Call };
 
-const TICK_MS = 1;
+const given = new Map<string, Calls>();
+/** Begins elsewhere in each process. */
+let sent = (process.pid % 1000) * 1e9;
 
-/** An allow has an empty status; an overload is UNAVAILABLE with 503 and Retry-After. */
-const isAllow = (response: Buffer): boolean => response[0] === 0x0a && response[1] === 0;
-const isOverload = (response: Buffer): boolean => {
-  const text = response.toString('latin1');
-  return text.startsWith('\x0a\x02\x08\x0e') && text.includes('\x08\xf7\x03') && text.includes('retry-after');
-};
-
-async function generate({
-  address,
-  requests,
-  connections,
-  load,
-  ms,
-  timeoutMs,
-  mostOpen,
-}: GeneratorTask): Promise<GeneratorReport> {
-  const checks: FramedCheck[] = requests.map((text) => frameCheck(Buffer.from(text, 'base64')));
-  const counts = { asked: 0, allowed: 0, refused: 0, timedOut: 0, lost: 0, heldBack: 0, wrong: 0 };
-  const allowedMs: number[] = [];
-  const refusedMs: number[] = [];
-  const lateMs: number[] = [];
-  const dueMs: number[] = [];
-  let isOver = false;
-  let lastDeniedMs = 0;
-  let startMs = 0;
-  const clients: LeanClient[] = [];
-
-  function ask(client: LeanClient, due: number): void {
-    const tag = dueMs.push(due) - 1;
-    counts.asked++;
-    lateMs.push(performance.now() - due);
-    const isTooMuch = clients.reduce((sum, each) => sum + each.open(), 0) >= mostOpen;
-    if (isTooMuch || !client.send(checks[tag % checks.length] as FramedCheck, tag)) counts.heldBack++;
-  }
-
-  const answered = (client: () => LeanClient) => (tag: number, response: Buffer) => {
-    const nowMs = performance.now();
-    if (isOver && response.length === 0) return;
-    const tookMs = nowMs - (dueMs[tag] ?? 0);
-    if (isAllow(response) && tookMs > timeoutMs) counts.timedOut++;
-    else if (isAllow(response)) {
-      counts.allowed++;
-      allowedMs.push(tookMs);
-    } else {
-      lastDeniedMs = Math.max(lastDeniedMs, (dueMs[tag] ?? 0) - startMs);
-      if (isOverload(response)) {
-        counts.refused++;
-        refusedMs.push(tookMs);
-      } else if (response.length === 0) counts.lost++;
-      else counts.wrong++;
-    }
-    if ('streams' in load && !isOver) ask(client(), nowMs);
-  };
-
-  const opening = new Set<number>();
-  /** Connections that the server has closed are opened anew, as Envoy does. */
-  function reopen(): void {
-    clients.forEach((client, i) => {
-      if (!client.isClosed() || opening.has(i)) return;
-      opening.add(i);
-      connectLean(
-        address,
-        timeoutMs,
-        answered(() => clients[i] as LeanClient),
-      )
-        .then((fresh) => {
-          clients[i] = fresh;
-        })
-        .catch(() => {})
-        .finally(() => opening.delete(i));
-    });
-  }
-
-  for (let i = 0; i < connections; i++) {
-    clients.push(
-      await connectLean(
-        address,
-        timeoutMs,
-        answered(() => clients[i] as LeanClient),
-      ),
-    );
-  }
-  startMs = performance.now();
-  if ('streams' in load) for (const client of clients) for (let i = 0; i < load.streams; i++) ask(client, startMs);
-  let sent = 0;
-  let oldest = 0;
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const nowMs = performance.now();
-      while (oldest < dueMs.length && (dueMs[oldest] as number) < nowMs - timeoutMs) oldest++;
-      const given = clients.reduce((sum, client) => sum + client.giveUp(oldest), 0);
-      counts.timedOut += given;
-      if (given > 0) lastDeniedMs = nowMs - timeoutMs - startMs;
-      reopen();
-      if (nowMs - startMs >= ms) {
-        clearInterval(timer);
-        resolve();
-        return;
-      }
-      if (!('perSecond' in load)) return;
-      for (; startMs + (sent / load.perSecond) * 1000 <= nowMs; sent++) {
-        ask(clients[sent % clients.length] as LeanClient, startMs + (sent / load.perSecond) * 1000);
-      }
-    }, TICK_MS);
-  });
-  if ('streams' in load) isOver = true;
-  const endMs = performance.now() + timeoutMs;
-  while (clients.some((client) => client.open() > 0) && performance.now() < endMs) {
-    await new Promise((resolve) => setTimeout(resolve, TICK_MS));
-  }
-  isOver = true;
-  for (const client of clients) {
-    counts.timedOut += client.open();
-    client.close();
-  }
-  return { ...counts, allowedMs, refusedMs, lateMs, lastDeniedMs };
+/** The request with an id that none had before it, so that no two of a run are the same. */
+function stamped(frame: Buffer, idAt: number): Buffer {
+  const copy = Buffer.from(frame);
+  copy.write(String(++sent).padStart(12, '0'), idAt, 'latin1');
+  return copy;
 }
 
-process.once('message', (task: GeneratorTask) => {
-  void generate(task).then((report) => process.send?.(report, () => process.disconnect?.()));
+const verdict = (got: number | undefined, due: number): Verdict =>
+  got === due ? undefined : `${got ?? 'nothing'} instead of ${due}`;
+
+function callsFor(requests: readonly BenchRequest[]): Calls {
+  const frames = requests.map(({ check, isAllowed }) => {
+    const frame = framed(check);
+    return { frame, idAt: frame.indexOf(idPrefix) + idPrefix.length, code: isAllowed ? 0 : PERMISSION_DENIED };
+  });
+  const questions = requests.map(({ path, token, isAllowed }) => ({
+    headers: { ':path': path, ':authority': 'api.bench', authorization: `Bearer ${token}`, accept: 'application/json' },
+    status: isAllowed ? 200 : 403,
+  }));
+  return {
+    check: async (session, n) => {
+      const { frame, idAt, code } = frames[n % frames.length] as (typeof frames)[number];
+      return verdict(statusCodeOf(await callCheck(session, stamped(frame, idAt))), code);
+    },
+    http: async (session, n) => {
+      const { headers, status } = questions[n % questions.length] as (typeof questions)[number];
+      const id = `${idPrefix}${String(++sent).padStart(12, '0')}`;
+      return verdict(await callHttp(session, { ...headers, 'x-request-id': id }), status);
+    },
+  };
+}
+
+type Measured = { readonly latencies: readonly number[]; readonly ownDelayMs: number };
+/** Resolves when there is an answer. */
+type Ask = (n: number) => Promise<void>;
+
+async function atRate(ask: Ask, perSecond: number, milliseconds: number): Promise<Measured> {
+  const loop = startOpenLoop(ask, perSecond);
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const ownDelayMs = loop.ownDelayMs();
+  await loop.stop();
+  return { latencies: loop.samples.map(({ latencyMs }) => latencyMs), ownDelayMs };
+}
+
+async function asManyAsCanBe(ask: Ask, atOnce: number, milliseconds: number): Promise<Measured> {
+  const latencies: number[] = [];
+  const untilMs = performance.now() + milliseconds;
+  let begun = 0;
+  const lane = async (): Promise<void> => {
+    while (performance.now() < untilMs) {
+      const sentMs = performance.now();
+      await ask(begun++);
+      latencies.push(performance.now() - sentMs);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, lane));
+  return { latencies, ownDelayMs: 0 };
+}
+
+async function run({ kind, address, connections, requests, milliseconds, load }: Job): Promise<Outcome> {
+  const call = given.get(requests)?.[kind];
+  if (call === undefined) throw new Error(`no requests named ${requests}`);
+  const open = await Promise.all(Array.from({ length: connections }, () => openConnection(address)));
+  const wrong: { [what: string]: number } = {};
+  const ask: Ask = async (n) => {
+    const what = await call((open[n % connections] as Connection).session(), n);
+    if (what !== undefined) wrong[what] = (wrong[what] ?? 0) + 1;
+  };
+  try {
+    const startedMs = performance.now();
+    const { latencies, ownDelayMs } =
+      'perSecond' in load
+        ? await atRate(ask, load.perSecond, milliseconds)
+        : await asManyAsCanBe(ask, load.atOnce, milliseconds);
+    const [p50 = 0, p99 = 0, p999 = 0] = [0.5, 0.99, 0.999].map((share) => quantile(latencies, share));
+    const tookMs = performance.now() - startedMs;
+    return { answered: latencies.length, wrong, milliseconds: tookMs, ownDelayMs, p50, p99, p999 };
+  } finally {
+    for (const { close } of open) close();
+  }
+}
+
+process.on('message', (message: ToGenerator) => {
+  if ('give' in message) {
+    given.set(message.give, callsFor(message.requests));
+    return;
+  }
+  const { id, job } = message;
+  const answer = (told: FromGenerator): void => void process.send?.(told);
+  run(job).then(
+    (outcome) => answer({ id, outcome }),
+    (error: unknown) => answer({ id, failure: String(error) }),
+  );
 });
+process.on('disconnect', () => process.exit());

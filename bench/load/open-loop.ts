@@ -1,6 +1,5 @@
-import type { ClientHttp2Session } from 'node:http2';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { callCheck } from './client.ts';
+import { Worker } from 'node:worker_threads';
 
 /*
  * Requests at a fixed rate, whatever the answers do; latencies count from when a request was due, so that a server which
@@ -11,57 +10,54 @@ export type Sample = { readonly dueMs: number; readonly latencyMs: number };
 
 export type OpenLoop = {
   readonly samples: readonly Sample[];
-  readonly wrong: () => number;
   /** Longest time since the last call that this process itself was not there, ms: so much of a latency may be its own. */
   readonly ownDelayMs: () => number;
   /** Resolves when all answers are there. */
   readonly stop: () => Promise<void>;
 };
 
-export function startOpenLoop(
-  sessions: readonly ClientHttp2Session[],
-  framedRequest: Buffer,
-  perSecond: number,
-  isRight: (response: Buffer) => boolean,
-): OpenLoop {
+/** What is due within so short a time is sent at once, ms. */
+const SHORTEST_MS = 0.25;
+
+/** `call` sends the n-th request, and resolves when it is answered. */
+export function startOpenLoop(call: (n: number) => Promise<void>, perSecond: number): OpenLoop {
   const samples: Sample[] = [];
   const pending = new Set<Promise<void>>();
+  const spacingMs = 1000 / perSecond;
   const delays = monitorEventLoopDelay({ resolution: 1 });
   delays.enable();
-  let wrong = 0;
-  let isOver = false;
+  let sent = 0;
+  let startMs: number | undefined;
 
-  async function one(session: ClientHttp2Session, dueMs: number): Promise<void> {
-    const response = await callCheck(session, framedRequest);
+  async function one(n: number, dueMs: number): Promise<void> {
+    await call(n);
     samples.push({ dueMs, latencyMs: performance.now() - dueMs });
-    if (!isRight(response)) wrong++;
   }
 
-  async function send(): Promise<void> {
-    const start = performance.now();
-    for (let sent = 0; !isOver; ) {
-      const now = performance.now();
-      for (; start + (sent / perSecond) * 1000 <= now; sent++) {
-        const call = one(sessions[sent % sessions.length] as ClientHttp2Session, start + (sent / perSecond) * 1000);
-        pending.add(call);
-        void call.finally(() => pending.delete(call));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1));
+  function send(): void {
+    const now = performance.now();
+    startMs ??= now;
+    for (let dueMs = startMs + sent * spacingMs; dueMs <= now; dueMs = startMs + sent * spacingMs) {
+      const answered = one(sent++, dueMs);
+      pending.add(answered);
+      void answered.finally(() => pending.delete(answered));
     }
   }
 
-  const sending = send();
+  const metronome = new Worker(new URL('./metronome.ts', import.meta.url), {
+    workerData: { everyMs: Math.max(SHORTEST_MS, spacingMs) },
+  });
+  metronome.on('message', send);
   return {
     samples,
-    wrong: () => wrong,
     ownDelayMs: () => {
       const longest = delays.max / 1e6;
       delays.reset();
       return longest;
     },
     stop: async () => {
-      isOver = true;
-      await sending;
+      metronome.off('message', send);
+      await metronome.terminate();
       await Promise.all(pending);
       delays.disable();
     },

@@ -14,10 +14,10 @@ import { join } from 'node:path';
 import { createScope } from '../../test/support/scope.ts';
 import { buildPolicy, type Server, scratchFolder, startPostern } from '../../test/support/servers.ts';
 import { cpuMicros } from './client.ts';
-import type { GeneratorReport, GeneratorTask } from './generator.ts';
+import type { FloodReport, FloodTask } from './flood.ts';
 import { quantile } from './open-loop.ts';
 import { metricOf } from './processes.ts';
-import { benchIssuer, benchRequests } from './requests.ts';
+import { benchIssuer, createCallers } from './requests.ts';
 
 const numberOf = (name: string, fallback: number): number => Number(process.env[name] ?? fallback);
 const WORK = (process.env['BENCH_WORK'] ?? '0,300').split(',').map(Number);
@@ -46,24 +46,24 @@ allow if {
 
 const out = (line: string): void => void process.stdout.write(`${line}\n`);
 
-function generate(task: GeneratorTask): Promise<GeneratorReport> {
-  const child = fork(join(import.meta.dirname, 'generator.ts'), { serialization: 'advanced' });
+function generate(task: FloodTask): Promise<FloodReport> {
+  const child = fork(join(import.meta.dirname, 'flood.ts'), { serialization: 'advanced' });
   child.send(task);
   return new Promise((resolve, reject) => {
-    child.once('message', (report) => resolve(report as GeneratorReport));
+    child.once('message', (report) => resolve(report as FloodReport));
     child.once('exit', () => reject(new Error('a load generator ended')));
   });
 }
 
 type Counted = 'asked' | 'allowed' | 'refused' | 'timedOut' | 'lost' | 'heldBack' | 'wrong';
-const sumOf = (reports: readonly GeneratorReport[], what: Counted): number =>
+const sumOf = (reports: readonly FloodReport[], what: Counted): number =>
   reports.reduce((sum, report) => sum + report[what], 0);
 
 type Run = {
   /** Most decisions per second in the closed loop. */
   readonly most: number;
-  readonly flood: readonly GeneratorReport[];
-  readonly after: readonly GeneratorReport[];
+  readonly flood: readonly FloodReport[];
+  readonly after: readonly FloodReport[];
   /** CPU time of the server during the flood, as a share of one core. */
   readonly cpu: number;
   readonly rssBytes: number;
@@ -94,9 +94,9 @@ const columns: { readonly [name: string]: (run: Run) => string } = {
 async function measure(server: Server, requests: readonly string[]): Promise<Run> {
   const pid = server.process.pid ?? 0;
   const base = { address: server.grpc, requests, connections: CONNECTIONS / GENERATORS };
-  const closed = (ms: number): Promise<GeneratorReport> =>
+  const closed = (ms: number): Promise<FloodReport> =>
     generate({ ...base, load: { streams: STREAMS }, ms, timeoutMs: 10_000, mostOpen: MOST_OPEN });
-  const open = (rate: number, ms: number): Promise<readonly GeneratorReport[]> => {
+  const open = (rate: number, ms: number): Promise<readonly FloodReport[]> => {
     const load = { perSecond: rate / GENERATORS };
     const task = { ...base, load, ms, timeoutMs: TIMEOUT_MS, mostOpen: MOST_OPEN / GENERATORS };
     return Promise.all(Array.from({ length: GENERATORS }, () => generate(task)));
@@ -116,7 +116,10 @@ async function measure(server: Server, requests: readonly string[]): Promise<Run
 const scope = createScope();
 try {
   const folder = scratchFolder(scope);
-  const { requests, jwks } = await benchRequests(500);
+  const { requests, jwks } = await createCallers();
+  const checks = requests(500)
+    .filter(({ isAllowed }) => isAllowed)
+    .map(({ check }) => check.toString('base64'));
   const keys = join(folder, 'keys.json');
   writeFileSync(keys, JSON.stringify(jwks));
   const identity = { required: true, issuers: [{ issuer: benchIssuer, jwks_file: keys }] };
@@ -128,10 +131,7 @@ try {
   for (const turns of WORK) {
     const bundle = buildPolicy(policyOf(turns), folder, `turns-${turns}`);
     const server = await startPostern(scope, { folder, args: ['--bundle', bundle], config: { postern } });
-    const run = await measure(
-      server,
-      requests.map((request) => request.toString('base64')),
-    );
+    const run = await measure(server, checks);
     out(`| ${[turns, ...Object.values(columns).map((column) => column(run))].join(' | ')} |`);
     await server.stop();
   }

@@ -1,5 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
+/** Of the clock that /proc counts with, USER_HZ. */
+const MICROS_PER_TICK = 10_000;
+
 /** A process and what it has (proc(5), /proc/PID/status). */
 export type ProcessUse = {
   readonly pid: number;
@@ -47,8 +50,21 @@ export function treeOf(root: number): readonly ProcessUse[] {
 export const sumOf = (tree: readonly ProcessUse[], what: 'rssBytes' | 'threads' | 'files'): number =>
   tree.reduce((sum, use) => sum + use[what], 0);
 
-/** The value of one metric without labels in a Prometheus exposition; 0 when it is not there. */
+/** The value of a metric in a Prometheus exposition, the sum over its labels; 0 when it is not there. */
 export async function metricOf(diagnostic: string, name: string): Promise<number> {
   const text = await (await fetch(`http://${diagnostic}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+  const values = [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))];
+  return values.reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
+/** CPU time (user and system) that a process has used, µs (proc(5), /proc/PID/stat); 0 when it is gone. */
+export function cpuMicros(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK;
+  } catch {
+    return 0;
+  }
 }

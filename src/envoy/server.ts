@@ -16,6 +16,7 @@ import { readRequest } from './request.ts';
 import { refusal, writeResponse } from './response.ts';
 import { DEADLINE_KEY, guardStreams } from './stream-guard.ts';
 import { beforeListening, credentialsOf } from './tls.ts';
+import { transportOptions } from './transport-options.ts';
 
 export type ServerOptions = {
   readonly address: string;
@@ -69,16 +70,7 @@ export async function startServer(options: ServerOptions): Promise<ExtAuthzServe
     answer({ unreadable: refuse(reason) }, Number.POSITIVE_INFINITY);
   const turnAway = (): Buffer => refuseHere(options, 'overloaded');
   const health = createHealth([SERVICE], options.isReady);
-  const server = new Server({
-    'grpc.max_receive_message_length': options.maxReceiveBytes,
-    'grpc.max_send_message_length': options.maxSendBytes,
-    'grpc.max_concurrent_streams': 1000,
-    'grpc-node.max_session_memory': 64,
-    'grpc.keepalive_time_ms': 30_000,
-    'grpc.keepalive_timeout_ms': 10_000,
-    'grpc.max_connection_idle_ms': 300_000,
-    'grpc.enable_channelz': 0,
-  });
+  const server = new Server(transportOptions(options));
   server.addService(authorizationService, {
     check: (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
       const deadline = Number(call.metadata.get(DEADLINE_KEY)[0]);

@@ -9,9 +9,10 @@ import type { Scope } from './scope.ts';
 
 export type EnvoyOptions = {
   readonly folder: string;
-  /** ext_authz servers, HOST:PORT. */
+  /** ext_authz servers, HOST:PORT; without ext_authz when there are none. */
   readonly servers: readonly string[];
-  readonly upstream: string;
+  /** HOST:PORT; undefined when Envoy is to answer 200 by itself. */
+  readonly upstream: string | undefined;
   readonly failureModeAllow?: boolean;
   /** Send up to this many bytes of the body along. */
   readonly bodyBytes?: number;
@@ -120,6 +121,11 @@ const clientTransport = ({ ca, cert, key }: NonNullable<EnvoyOptions['clients']>
   },
 });
 
+const routeTo = (upstream: string | undefined): object =>
+  upstream === undefined
+    ? { direct_response: { status: 200, body: { inline_string: 'envoy' } } }
+    : { route: { cluster: 'upstream' } };
+
 /** Envoy's configuration for one listener with ext_authz before one upstream. */
 export function envoyConfig(options: EnvoyOptions, port: number, adminPort: number, log: string): object {
   const extAuthz = {
@@ -154,12 +160,12 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
     ],
     route_config: {
       virtual_hosts: [
-        { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'upstream' } }] },
+        { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, ...routeTo(options.upstream) }] },
       ],
     },
     http_filters: [
       ...(options.filters ?? []),
-      { name: 'envoy.filters.http.ext_authz', typed_config: extAuthz },
+      ...(options.servers.length === 0 ? [] : [{ name: 'envoy.filters.http.ext_authz', typed_config: extAuthz }]),
       {
         name: 'envoy.filters.http.router',
         typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
@@ -182,7 +188,7 @@ export function envoyConfig(options: EnvoyOptions, port: number, adminPort: numb
         },
       ],
       clusters: [
-        cluster('upstream', [options.upstream], {}),
+        ...(options.upstream === undefined ? [] : [cluster('upstream', [options.upstream], {})]),
         cluster('postern', options.servers, {
           ...http2(
             options.maxConcurrentStreams === undefined ? {} : { max_concurrent_streams: options.maxConcurrentStreams },

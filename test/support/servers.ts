@@ -65,11 +65,13 @@ export type StartOptions = {
   readonly env?: NodeJS.ProcessEnv;
   /** Wait until it says that it is ready; true unless told otherwise. */
   readonly untilReady?: boolean;
+  /** What starts it, instead of its own program. */
+  readonly program?: string;
 };
 
 /** Postern as its users start it, on free ports of the loopback interface. */
 export const startPostern = (context: Scope | undefined, options: StartOptions): Promise<Server> =>
-  start(context, join(root, 'bin/postern'), '/health/ready', options, {
+  start(context, options.program ?? join(root, 'bin/postern'), '/health/ready', options, {
     // A busy machine must not turn a test of something else into one of deadlines or overload.
     postern: {
       drain: { delay_seconds: 0 },
