@@ -41,16 +41,17 @@ export function guardStreams(server: Http2Server, guard: StreamGuard): void {
     const handOver = (): void => {
       for (const listener of listeners) listener.call(server, stream, headers, ...rest);
     };
+    const isCheck = isCall(headers, guard.method);
+    const announced = isCheck ? guard.announce() : undefined;
+    if (isCheck && announced === undefined) {
+      stream.on('error', ignore);
+      answerInBand(stream, guard.turnAway());
+      return;
+    }
     headers[DEADLINE_KEY] = String(deadlineOf(headers, guard));
     // grpc-js must not see it, or it would start a timer of its own.
     delete headers['grpc-timeout'];
-    if (!isCall(headers, guard.method)) {
-      handOver();
-      return;
-    }
-    stream.on('error', ignore);
-    const announced = guard.announce();
-    if (announced === undefined) answerInBand(stream, guard.turnAway());
+    if (announced === undefined) handOver();
     else judgeSize(stream, guard, announced, handOver);
   });
 }
@@ -94,6 +95,7 @@ function judgeSize(stream: ServerHttp2Stream, guard: StreamGuard, announced: Ann
     stream.unshift(head);
     handOver();
   };
+  stream.on('error', ignore);
   stream.on('close', stopLooking);
   stream.on('end', refuseNothing);
   stream.on('readable', look);

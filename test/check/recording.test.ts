@@ -93,12 +93,16 @@ describe('a check whose record must be kept', () => {
   });
 });
 
-test('the record says whether the caller was gone', async () => {
-  const { ask, records } = createSubject({});
-  await ask(() => true);
+test('for a caller who has gone no policy is asked, and the record says so', async () => {
+  const { ask, records, evaluations } = createSubject({});
+  assert.equal(reasonOf(await ask(() => true)), 'deadline_expired');
+  assert.equal(evaluations(), 0);
   await ask();
   assert.deepEqual(
-    records.map(([{ cancelled }]) => cancelled),
-    [true, false],
+    records.map(([{ cancelled, outcome }]) => [cancelled, outcome]),
+    [
+      [true, 'fault'],
+      [false, 'allow'],
+    ],
   );
 });
