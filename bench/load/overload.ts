@@ -13,10 +13,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createScope } from '../../test/support/scope.ts';
 import { buildPolicy, type Server, scratchFolder, startPostern } from '../../test/support/servers.ts';
-import { cpuMicros } from './client.ts';
 import type { FloodReport, FloodTask } from './flood.ts';
 import { quantile } from './open-loop.ts';
-import { metricOf } from './processes.ts';
+import { cpuMicros, metricOf } from './processes.ts';
 import { benchIssuer, createCallers } from './requests.ts';
 
 const numberOf = (name: string, fallback: number): number => Number(process.env[name] ?? fallback);
