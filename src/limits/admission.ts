@@ -64,9 +64,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
   /** Whether something has come in in this turn of the event loop, and since when. */
   let isTurn = false;
   let turnMs = 0;
-  /** Time that refusing took since others were served, and since when it does, if it does. */
-  let refusingMs = 0;
-  let refusedMs: number | undefined;
+  /** How long calls were only refused since others were served, and since when, while they are. */
+  let refusedForMs = 0;
+  let refusingSinceMs: number | undefined;
   let isServing = false;
 
   function begin(atMs: number): void {
@@ -87,9 +87,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
   function serveWaiting(): void {
     if (isServing) return;
     const fromMs = nowMs();
-    const untilMs = fromMs + Math.max(SLICE_MS, refusingMs * ratio);
-    refusingMs = 0;
-    refusedMs = undefined;
+    const untilMs = fromMs + Math.max(SLICE_MS, refusedForMs * ratio);
+    refusedForMs = 0;
+    refusingSinceMs = undefined;
     if (waiting.size() === 0) return;
     let served = 0;
     const serveNext = (atMs: number): void => {
@@ -119,14 +119,14 @@ export function createAdmission(options: AdmissionOptions): Admission {
     announce: () => {
       const atMs = nowMs();
       if (!isTurn) begin(atMs);
-      if (refusedMs !== undefined) refusingMs += atMs - refusedMs;
-      refusedMs = undefined;
+      if (refusingSinceMs !== undefined) refusedForMs += atMs - refusingSinceMs;
+      refusingSinceMs = undefined;
       const ahead = waiting.size() + recent.unread + earlier.unread;
       const expectedMs = ahead * (pace.perCallMs() / options.servingShare);
       const delayMs = Math.max(expectedMs, atMs - (waiting.first()?.sinceMs ?? atMs));
       if (delayMs > options.maxDelayMs * (pace.isSaturated() ? 1 : BURST)) {
-        refusedMs = atMs;
-        if (refusingMs > SLICE_MS / ratio) options.soon(serveWaiting);
+        refusingSinceMs = atMs;
+        if (refusedForMs > SLICE_MS / ratio) options.soon(serveWaiting);
         return undefined;
       }
       recent.unread++;
