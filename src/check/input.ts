@@ -10,7 +10,7 @@ import { messageOf } from '../values/request-message.ts';
 import { parseBody } from './body.ts';
 import { identityText } from './identity-text.ts';
 import { type Outcome, refuse } from './outcome.ts';
-import { parsePath, queryOf } from './query.ts';
+import { parsePath, queryText } from './query.ts';
 import type { PathMode } from './screen.ts';
 
 export type InputOptions = {
@@ -46,7 +46,7 @@ export function buildInput(
   }
   add(derived, 'parsed_path', stringify(path));
   try {
-    add(derived, 'parsed_query', stringify(queryOf(facts.path)));
+    add(derived, 'parsed_query', queryText(facts.path));
   } catch (error) {
     return { ok: false, outcome: refuse('query_unreadable', messageOfError(error)) };
   }

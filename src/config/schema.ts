@@ -169,7 +169,7 @@ const postern = section(
             max_delay_ms: Type.Number({
               description:
                 'Longest wait, ms, that a call is let in for; one that would wait longer is answered 503 at once. Twice as long while the event loop is less busy than `utilization` says.',
-              default: 25,
+              default: 100,
               minimum: 1,
               maximum: 60_000,
             }),
