@@ -76,7 +76,7 @@ export const cpu: Group = async (bench) => {
     const servers = await startAll(bench, scope);
     const requestsFor = (name: string): string => (name === FLOOR ? ALL_ALLOWED : REQUESTS);
     for (const [name, server] of servers) await warmUp(bench, server, requestsFor(name));
-    const found = await interleaved([...servers.keys()], bench.full(7, 2), (name) =>
+    const found = await interleaved([...servers.keys()], bench.full(5, 2), (name) =>
       costOf(bench, servers.get(name) as Measured, bench.full(4000, 1500), requestsFor(name)),
     );
     return [...rowsOf(bench, new Map(Object.entries(found))), await lostBy(servers.get(VERIFIED_LOG))];

@@ -35,7 +35,7 @@ export const envoy: Group = async (bench) => {
       });
     const names = Object.keys(envoys);
     for (const name of names) await through(name, bench.full(3000, 1500));
-    const found = await interleaved(names, bench.full(5, 2), (name) => through(name, bench.full(15_000, 3000)));
+    const found = await interleaved(names, bench.full(5, 2), (name) => through(name, bench.full(10_000, 3000)));
     const [without = [], withIt = []] = [found[WITHOUT], found[WITH]];
     const added = (which: 'p50' | 'p99'): number =>
       overRounds(withIt, without, (one, other) => one[which] - other[which]);

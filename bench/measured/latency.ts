@@ -66,7 +66,7 @@ export const latency: Group = async (bench) => {
     const most = await mostOf(bench, on);
     const found = await interleaved([...servers.keys()], bench.full(5, 2), (name) => {
       const perSecond = name === MOST ? most * PART : RATE;
-      return loadOf(bench, servers.get(name)?.grpc ?? '', { perSecond }, bench.full(15_000, 3000));
+      return loadOf(bench, servers.get(name)?.grpc ?? '', { perSecond }, bench.full(10_000, 3000));
     });
     const late = median(Object.values(found).flatMap((rounds) => rounds.map(({ ownDelayMs }) => ownDelayMs)));
     return [

@@ -70,7 +70,7 @@ export const swaps: Group = async (bench) => {
     const { server, swapEverySecond } = await startSwapping(bench, scope);
     await warmUp(bench, server);
     const most = await mostOf(bench, server);
-    const ms = bench.full(15_000, 4000);
+    const ms = bench.full(10_000, 4000);
     const taken: number[] = [];
     const found = await interleaved(Object.keys(windows), bench.full(5, 2), async (name): Promise<Outcome> => {
       const { part, swapped } = windows[name] as (typeof windows)[string];
