@@ -136,6 +136,8 @@ describe('segments', () => {
       record(first, first + 99);
       await idle();
     }
+    // What is sealed is kept before it is.
+    await eventually(async () => (read().names.join().endsWith('3.ndjson') ? true : undefined));
     const { names, events } = read();
     assert.deepEqual(
       names.map((name) => name.slice(13)),
