@@ -3,7 +3,7 @@
  * machines differ, and these may be shared. What is compared takes turns; every answer is looked at, and a wrong one fails
  * its group, and with it the run. A goal that is missed is shown as missed, and is no error.
  *
- * It takes about 40 minutes, and wants a machine for itself, of two cores or more. PEER names the binary of
+ * It takes half an hour or more, and wants a machine for itself, of two cores or more. PEER names the binary of
  * opa-envoy-plugin (figures recorded before stand for it otherwise). BENCH_QUICK=1: six minutes, to see that all of it
  * works. BENCH_ONLY=cpu,latency: some of the groups. BENCH_JSON=FILE: the results as JSON as well. BENCH_WRITE=1: the results
  * become bench/results/latest.json, and the table in the README is made from them; of a full run only.
