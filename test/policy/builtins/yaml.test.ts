@@ -7,11 +7,14 @@ import { dump } from '../../../src/values/dump.ts';
 import { parse } from '../../../src/values/parse.ts';
 import type { Value } from '../../../src/values/value.ts';
 
-function call(name: string, argument: Value): Value | undefined {
+function call(name: string, argument: Value, options = defaultHostOptions()): Value | undefined {
   const builtin = yamlBuiltins.find((known) => known.name === name);
   assert.ok(builtin, name);
-  return builtin.run(createContext(defaultHostOptions(), undefined), argument);
+  return builtin.run(createContext(options, undefined), argument);
 }
+
+/** For texts that are refused for what is in them; on a busy machine it would be for how long that takes to see. */
+const patient = { ...defaultHostOptions(), builtinMs: 60_000 };
 
 // Results are those of OPA 1.22.2.
 describe('yaml.unmarshal', () => {
@@ -53,14 +56,14 @@ describe('yaml.unmarshal', () => {
     'a:\n\tb: 1',
     '\u0001',
     '...',
-    '{'.repeat(20_000),
-    'k: '.repeat(1_000),
+    '{'.repeat(100_000),
+    'k: '.repeat(50_000),
     `a0: &a0 [x,x]\n${Array.from({ length: 40 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i},*a${i}]\n`).join('')}`,
     `a0: &a0 {x: 1}\n${Array.from({ length: 40 }, (_, i) => `a${i + 1}: &a${i + 1}\n  <<: [*a${i},*a${i}]\n`).join('')}`,
   ]) {
     test(`${JSON.stringify(yaml.slice(0, 40))} is none`, () => {
-      assert.throws(() => call('yaml.unmarshal', yaml), BuiltinError);
-      assert.equal(call('yaml.is_valid', yaml), false);
+      assert.throws(() => call('yaml.unmarshal', yaml, patient), BuiltinError);
+      assert.equal(call('yaml.is_valid', yaml, patient), false);
     });
   }
 
