@@ -2,6 +2,7 @@
  * A process that asks for checks, as told by the one that forked it (FloodTask), and tells it what became of them
  * (FloodReport). Times count from when a request was due, so that what this process is late by counts too.
  */
+import { statusCodeOf } from './client.ts';
 import { connectLean, type FramedCheck, frameCheck, type LeanClient } from './lean-client.ts';
 
 export type FloodTask = {
@@ -41,10 +42,11 @@ export type FloodReport = {
 const TICK_MS = 1;
 
 /** An allow has an empty status; an overload is UNAVAILABLE with 503 and Retry-After. */
-const isAllow = (response: Buffer): boolean => response[0] === 0x0a && response[1] === 0;
+const UNAVAILABLE = 14;
+const isAllow = (response: Buffer): boolean => statusCodeOf(response) === 0;
 const isOverload = (response: Buffer): boolean => {
   const text = response.toString('latin1');
-  return text.startsWith('\x0a\x02\x08\x0e') && text.includes('\x08\xf7\x03') && text.includes('retry-after');
+  return statusCodeOf(response) === UNAVAILABLE && text.includes('\x08\xf7\x03') && text.includes('retry-after');
 };
 
 async function generate({

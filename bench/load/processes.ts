@@ -68,3 +68,12 @@ export function cpuMicros(pid: number): number {
     return 0;
   }
 }
+
+/** What `task` gives, and the CPU time that a process and its descendants took meanwhile, µs each; the first is the process itself. */
+export async function cpuDuring<T>(root: number, task: () => Promise<T>): Promise<readonly [T, readonly number[]]> {
+  const pids = treeOf(root).map(({ pid }) => pid);
+  const before = pids.map(cpuMicros);
+  const result = await task();
+  // One that has ended meanwhile has none.
+  return [result, pids.map((pid, i) => Math.max(0, cpuMicros(pid) - (before[i] ?? 0)))];
+}

@@ -66,6 +66,22 @@ const claimsOf = (caller: number): { readonly [claim: string]: unknown } => ({
   sid: `s-${caller * 7919}`,
 });
 
+/** Headers as Envoy sends them along, of the n-th request. */
+export const headersOf = (n: number, path: string, token: string): { readonly [name: string]: string } => ({
+  ':authority': 'api.bench',
+  ':method': 'GET',
+  ':path': path,
+  ':scheme': 'https',
+  accept: 'application/json',
+  'accept-encoding': 'gzip, br',
+  authorization: `Bearer ${token}`,
+  'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36',
+  'x-forwarded-for': '203.0.113.9',
+  'x-forwarded-proto': 'https',
+  traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  'x-request-id': `${idPrefix}${String(n).padStart(12, '0')}`,
+});
+
 function checkOf(n: number, path: string, token: string): Buffer {
   return Buffer.from(
     encodeRequest({
@@ -84,20 +100,7 @@ function checkOf(n: number, path: string, token: string): Buffer {
             host: 'api.bench',
             scheme: 'https',
             protocol: 'HTTP/1.1',
-            headers: {
-              ':authority': 'api.bench',
-              ':method': 'GET',
-              ':path': path,
-              ':scheme': 'https',
-              accept: 'application/json',
-              'accept-encoding': 'gzip, br',
-              authorization: `Bearer ${token}`,
-              'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36',
-              'x-forwarded-for': '203.0.113.9',
-              'x-forwarded-proto': 'https',
-              traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-              'x-request-id': `${idPrefix}${String(n).padStart(12, '0')}`,
-            },
+            headers: headersOf(n, path, token),
           },
         },
         metadataContext: {},

@@ -46,7 +46,8 @@ export type Group = (bench: Bench) => Promise<readonly Row[]>;
 /** Names of the requests: as they are, and for a server that allows whatever it is asked. */
 export const REQUESTS = 'requests';
 export const ALL_ALLOWED = 'all allowed';
-const COUNT = 5000;
+/** How many there are of them. */
+export const COUNT = 5000;
 
 export async function prepareBench(scope: Scope): Promise<Bench> {
   const folder = scratchFolder(scope);

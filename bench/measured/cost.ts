@@ -1,4 +1,4 @@
-import { cpuMicros, treeOf } from '../load/processes.ts';
+import { cpuDuring } from '../load/processes.ts';
 import { type Bench, type Measured, REQUESTS } from './bench.ts';
 
 /** CPU (user and system) per decision, µs, of a server that is given as much as it can take. */
@@ -35,13 +35,12 @@ export async function costOf(
   milliseconds: number,
   requests = REQUESTS,
 ): Promise<Cost> {
-  const pids = treeOf(pid).map((use) => use.pid);
-  const before = pids.map(cpuMicros);
-  const { answered, milliseconds: tookMs } = await load.run({
-    ...{ kind: 'check', address: grpc, connections: CONNECTIONS },
-    ...{ requests, milliseconds, load: { atOnce: AT_ONCE } },
-  });
-  const used = pids.map((each, i) => Math.max(0, cpuMicros(each) - (before[i] ?? 0)));
+  const [{ answered, milliseconds: tookMs }, used] = await cpuDuring(pid, () =>
+    load.run({
+      ...{ kind: 'check', address: grpc, connections: CONNECTIONS },
+      ...{ requests, milliseconds, load: { atOnce: AT_ONCE } },
+    }),
+  );
   const all = used.reduce((sum, micros) => sum + micros, 0);
   return { micros: (used[0] ?? 0) / answered, allMicros: all / answered, perSecond: answered / (tookMs / 1000) };
 }

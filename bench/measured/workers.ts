@@ -1,10 +1,11 @@
 import { cpus } from 'node:os';
 import { createScope } from '../../test/support/scope.ts';
-import { startGenerator } from '../load/generators.ts';
+import { type Generator, startGenerator } from '../load/generators.ts';
+import type { Outcome } from '../load/jobs.ts';
 import { median } from '../load/open-loop.ts';
-import { cpuMicros, treeOf } from '../load/processes.ts';
+import { cpuDuring } from '../load/processes.ts';
 import type { Goal, Row } from '../report/row.ts';
-import { type Bench, type Group, type Measured, postern, REQUESTS, storeIn } from './bench.ts';
+import { type Bench, COUNT, type Group, type Measured, postern, REQUESTS, storeIn } from './bench.ts';
 import { warmUp } from './cost.ts';
 import { interleaved, overRounds } from './rounds.ts';
 
@@ -43,23 +44,19 @@ export const workers: Group = async (bench) => {
     const generators = [bench.load];
     if (hasRoom) {
       const another = startGenerator(scope);
-      another.give(REQUESTS, bench.callers.requests(5000));
+      another.give(REQUESTS, bench.callers.requests(COUNT));
       generators.push(another);
     }
     const servers = { [ONE]: await serve(bench, scope, 1), [TWO]: await serve(bench, scope, 2) };
     const scale = async (name: keyof typeof servers, milliseconds: number): Promise<Scale> => {
       const { grpc: address, pid } = servers[name] as Measured;
-      const pids = treeOf(pid).map((use) => use.pid);
-      const before = pids.map(cpuMicros);
-      const outcomes = await Promise.all(
-        generators.map((generator) =>
-          generator.run({
-            ...{ kind: 'check', address, connections: CONNECTIONS, requests: REQUESTS },
-            ...{ milliseconds, load: { atOnce: AT_ONCE } },
-          }),
-        ),
-      );
-      const used = pids.map((each, i) => (cpuMicros(each) - (before[i] ?? 0)) / 1e6);
+      const run = ({ run: ask }: Generator): Promise<Outcome> =>
+        ask({
+          ...{ kind: 'check', address, connections: CONNECTIONS, requests: REQUESTS },
+          ...{ milliseconds, load: { atOnce: AT_ONCE } },
+        });
+      const [outcomes, micros] = await cpuDuring(pid, () => Promise.all(generators.map(run)));
+      const used = micros.map((each) => each / 1e6);
       const answered = outcomes.reduce((sum, outcome) => sum + outcome.answered, 0);
       const all = used.reduce((sum, seconds) => sum + seconds, 0);
       const most = Math.max(...used);

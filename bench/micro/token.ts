@@ -14,6 +14,7 @@ import { facts } from '../../test/support/facts.ts';
 import { ecPair, edPair, forge, jwkOf, type Pair, rsaPair } from '../../test/support/forge.ts';
 import { createScope } from '../../test/support/scope.ts';
 import { scratchFolder } from '../../test/support/servers.ts';
+import { headersOf } from '../load/requests.ts';
 
 const issuer = 'https://idp.bench/';
 const ROUNDS = 7;
@@ -34,20 +35,7 @@ function requestOf(alg: string, pair: Pair, n: number): RequestFacts {
   return facts({
     path,
     host: 'api.bench',
-    headers: {
-      ':authority': 'api.bench',
-      ':method': 'GET',
-      ':path': path,
-      ':scheme': 'https',
-      accept: 'application/json',
-      'accept-encoding': 'gzip, br',
-      authorization: `Bearer ${token}`,
-      'user-agent': 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36',
-      'x-forwarded-for': '203.0.113.9',
-      'x-forwarded-proto': 'https',
-      traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-      'x-request-id': `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`,
-    },
+    headers: headersOf(n, path, token),
     sourcePrincipal: 'spiffe://cluster.local/ns/web/sa/frontend',
   });
 }

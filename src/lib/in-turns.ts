@@ -4,8 +4,8 @@ const SLICE_BYTES = 65_536;
 const TURN_MS = 0.25;
 
 /**
- * Works through many bytes, letting others have their turn each quarter of a millisecond. Memory that nobody has touched yet costs
- * far more than the work, and not the same everywhere, so that the clock decides and not the size.
+ * Works through many bytes, letting others have their turn each quarter of a millisecond. Memory that nobody has touched
+ * yet costs far more than the work, and not the same everywhere, so that the clock decides and not the size.
  */
 async function inTurns(parts: Iterable<Uint8Array>, work: (slice: Uint8Array, at: number) => void): Promise<void> {
   let began = performance.now();

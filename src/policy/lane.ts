@@ -154,15 +154,12 @@ export async function openLane(
 
   const evaluate = (path: string, input: string, untilMs: number): Promise<Evaluation> =>
     new Promise((resolve) => {
-      if (waiting.length >= MAX_WAITING) {
-        resolve(late('too many long evaluations'));
-        return;
-      }
       const nowMs = performance.now();
       const end = Math.min(untilMs, nowMs + MAX_STAY_MS);
       const ahead = waiting.length + (current === undefined ? 0 : 1);
       // One that would be cut off would only take the time of those behind it. Without any ahead, it is tried.
-      if (ahead > 0 && nowMs + (ahead + 1) * eachMs > end) {
+      const isTooLate = ahead > 0 && nowMs + (ahead + 1) * eachMs > end;
+      if (waiting.length >= MAX_WAITING || isTooLate) {
         resolve(late('too many long evaluations'));
         return;
       }
